@@ -1,0 +1,13 @@
+// Package cpu computes Llama's forward pass on the processor: it binds the
+// tensors of a weights.Source, owns the memory of the KV blocks, and answers
+// engine.Backend's Step with the numeric kernels of package simd.
+//
+// It imports engine, simd and weights, and never the scheduler, messaging or
+// the kernel.
+//
+// Weights are read where the files are mapped, in their stored type; a file
+// that shrinks under the mapping makes Step return ErrWeightsGone, and the
+// backend stays unusable from then on. Results do not depend on the number of
+// threads, on how a prompt is cut into steps, or on the other rows of a batch:
+// every sum has one order, that of its kernel's doc comment in package simd.
+package cpu
