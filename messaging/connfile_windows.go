@@ -1,0 +1,6 @@
+package messaging
+
+import "io/fs"
+
+// fileOwner is unknown: Windows has access lists instead.
+func fileOwner(fs.FileInfo) (int, bool) { return 0, false }

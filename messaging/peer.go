@@ -1,0 +1,3 @@
+package messaging
+
+type peer struct{}
