@@ -1,0 +1,44 @@
+package weights
+
+// Limits on what a file may ask for. Each bounds memory or work before the
+// content is believed.
+const (
+	maxConfigBytes    = 16 << 20    // config.json, params.json, generation_config.json, tokenizer_config.json
+	maxIndexBytes     = 32 << 20    // *.index.json
+	maxTokenizerBytes = 128 << 20   // tokenizer.json, tokenizer.model
+	maxTemplateBytes  = 1 << 20     // a chat template
+	maxHeaderBytes    = 100_000_000 // safetensors header, as in its format's own reader
+	maxTensors        = 200_000     // tensors of one file, or of all shards
+	maxShards         = 4096
+	maxRank           = 8 // safetensors
+	maxNameBytes      = 1024
+
+	maxJSONDepth = 64      // nesting of any JSON file
+	maxJSONNodes = 1 << 17 // values that a config keeps
+	maxMetadata  = 1 << 16 // entries of a safetensors __metadata__
+
+	maxGGUFRank     = 4
+	maxGGUFKeys     = 1 << 16
+	maxGGUFKeyBytes = 1<<16 - 1
+	maxAlignment    = 1 << 16
+	maxVocab        = 1 << 20  // tokens of a vocabulary
+	maxMerges       = 1 << 22  // merges of a vocabulary
+	maxTokenBytes   = 4 << 10  // one token
+	maxVocabBytes   = 64 << 20 // all tokens, or all merges
+	maxFolderFiles  = 100_000  // entries of a model's folder
+	populateMin     = 64 << 10 // bytes touched between looks at the context
+	populateMax     = 16 << 20 // the same, on fast storage
+)
+
+// Ranges of a config's fields.
+const (
+	maxHidden    = 1 << 18
+	maxFFN       = 1 << 20
+	maxLayers    = 1 << 12
+	maxHeads     = 1 << 12
+	maxHeadDim   = 1 << 12
+	maxModelVoc  = 1 << 22 // rows of the embedding, padding included
+	maxPositions = 1 << 30
+	maxRopeTheta = 1e12
+	maxFactor    = 1e6
+)
