@@ -13,7 +13,8 @@ func main() {
 		Name:  "llama-go",
 		About: "a Jupyter kernel with a resident Llama engine",
 		Verbs: []cli.Verb{
-			pullVerb(), modelsVerb(), versionVerb(),
+			serveVerb(), pullVerb(), modelsVerb(), psVerb(), stopVerb(), logsVerb(),
+			installVerb(), uninstallVerb(), listVerb(), versionVerb(),
 		},
 	}
 	env := &cli.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
