@@ -1,6 +1,9 @@
 package store
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // The kinds of Error, equal to those that travel to clients.
 const (
@@ -37,3 +40,9 @@ func (e *NotPulledError) Error() string {
 
 // Hint says how to get it.
 func (e *NotPulledError) Hint() string { return "llama-go pull " + e.Name }
+
+// IsNotPulled says whether err is that of a known model not yet in the cache.
+func IsNotPulled(err error) bool {
+	var e *NotPulledError
+	return errors.As(err, &e)
+}
