@@ -13,7 +13,7 @@ func main() {
 		Name:  "llama-go",
 		About: "a Jupyter kernel with a resident Llama engine",
 		Verbs: []cli.Verb{
-			serveVerb(), pullVerb(), modelsVerb(), psVerb(), stopVerb(), logsVerb(),
+			serveVerb(), generateVerb(), pullVerb(), modelsVerb(), psVerb(), stopVerb(), logsVerb(),
 			installVerb(), uninstallVerb(), listVerb(), versionVerb(),
 		},
 	}
