@@ -1,0 +1,115 @@
+package simd
+
+import "github.com/llama-go/llama-go/simd/pure"
+
+// Type is the stored type of a weight matrix.
+type Type uint8
+
+// The types that have kernels. Block layouts are ggml's, see package pure.
+const (
+	F32 Type = iota
+	F16
+	BF16
+	Q8_0
+	Q4_0
+	Q4_1
+	numTypes
+)
+
+var typeInfo = [numTypes]struct {
+	name         string
+	block, bytes int
+}{
+	F32: {"F32", 1, 4}, F16: {"F16", 1, 2}, BF16: {"BF16", 1, 2},
+	Q8_0: {"Q8_0", 32, 34}, Q4_0: {"Q4_0", 32, 18}, Q4_1: {"Q4_1", 32, 20},
+}
+
+func (t Type) String() string { return typeInfo[t].name }
+
+// RowBytes is the size of a row of n elements; n is a multiple of the type's
+// block.
+func (t Type) RowBytes(n int) int { return n / typeInfo[t].block * typeInfo[t].bytes }
+
+// A unit is a set of kernels with one order for each sum. Every function is
+// described in package pure, under the name in the comment.
+type unit struct {
+	name string
+
+	dot             func(w, x []float32) float32                       // Dot
+	dot2            func(w, x0, x1 []float32) (y0, y1 float32)         // Dot2
+	dot3            func(w, x0, x1, x2 []float32) (y0, y1, y2 float32) // Dot3
+	add             func(dst, x []float32)                             // Add
+	rmsNorm         func(dst, x, w []float32, eps float64)             // RMSNorm
+	softmax         func(x []float32)                                  // Softmax
+	siluMul         func(dst, gate, up []float32)                      // SiLUMul
+	weightedSum     func(dst, p, v []float32)                          // WeightedSum
+	ropeHalves      func(x, cos, sin []float32)                        // RopeHalves
+	ropeInterleaved func(x, cos, sin []float32)                        // RopeInterleaved
+	rows            [numTypes]rowKernels
+}
+
+// rowKernels read one stored row of a weight type. dotRow(w, x) has the bits of
+// dot(decode(w), x).
+type rowKernels struct {
+	decode func(dst []float32, src []byte)
+	dotRow func(w []byte, x []float32) float32
+}
+
+var pureUnit = unit{
+	name: "pure Go",
+	dot:  pure.Dot, dot2: pure.Dot2, dot3: pure.Dot3,
+	add: pure.Add, rmsNorm: pure.RMSNorm, softmax: pure.Softmax, siluMul: pure.SiLUMul,
+	weightedSum: pure.WeightedSum, ropeHalves: pure.RopeHalves, ropeInterleaved: pure.RopeInterleaved,
+	rows: [numTypes]rowKernels{
+		F32:  {pure.DecodeF32, pure.DotF32},
+		F16:  {pure.DecodeF16, pure.DotF16},
+		BF16: {pure.DecodeBF16, pure.DotBF16},
+		Q8_0: {pure.DecodeQ8_0, pure.DotQ8_0},
+		Q4_0: {pure.DecodeQ4_0, pure.DotQ4_0},
+		Q4_1: {pure.DecodeQ4_1, pure.DotQ4_1},
+	},
+}
+
+// active is the unit of this process. A faster unit enters here, chosen by the
+// features that detect finds and DisableEnv leaves.
+var active = &pureUnit
+
+// Add is pure.Add.
+func Add(dst, x []float32) { active.add(dst, x) }
+
+// RMSNorm is pure.RMSNorm.
+func RMSNorm(dst, x, w []float32, eps float64) { active.rmsNorm(dst, x, w, eps) }
+
+// Softmax is pure.Softmax.
+func Softmax(x []float32) { active.softmax(x) }
+
+// SiLUMul is pure.SiLUMul.
+func SiLUMul(dst, gate, up []float32) { active.siluMul(dst, gate, up) }
+
+// WeightedSum is pure.WeightedSum.
+func WeightedSum(dst, p, v []float32) { active.weightedSum(dst, p, v) }
+
+// RopeHalves is pure.RopeHalves.
+func RopeHalves(x, cos, sin []float32) { active.ropeHalves(x, cos, sin) }
+
+// RopeInterleaved is pure.RopeInterleaved.
+func RopeInterleaved(x, cos, sin []float32) { active.ropeInterleaved(x, cos, sin) }
+
+// Decode widens one stored row, or any whole blocks, to float32.
+func Decode(t Type, dst []float32, src []byte) { active.rows[t].decode(dst, src) }
+
+// DotRows is
+//
+//	for t := range dst {
+//		dst[t] = Dot(q, k[t*len(q):][:len(q)])
+//	}
+func DotRows(dst, q, k []float32) { // dst: (t,), q: (n,), k: (t, n)
+	n := len(q)
+	for len(dst) >= 3 {
+		dst[0], dst[1], dst[2] = active.dot3(q, k[:n], k[n:][:n], k[2*n:][:n])
+		dst, k = dst[3:], k[3*n:]
+	}
+	for i := range dst {
+		dst[i] = active.dot(q, k[i*n:][:n])
+	}
+}
