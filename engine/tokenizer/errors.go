@@ -7,9 +7,14 @@ type Error struct {
 	Msg  string // what was found and what was expected
 	Hint string // what a person can do, or ""
 	Err  error  // the cause, or nil
+
+	verbatim bool // Error is Msg alone
 }
 
 func (e *Error) Error() string {
+	if e.verbatim {
+		return e.Msg
+	}
 	if e.Err != nil {
 		return "tokenizer: " + e.Msg + ": " + e.Err.Error()
 	}
