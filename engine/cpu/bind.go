@@ -1,0 +1,174 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/llama-go/llama-go/simd"
+	"github.com/llama-go/llama-go/weights"
+)
+
+// model holds the bound weights under the names of the checkpoint. Matrices lie
+// where the Source keeps them; the norms are widened to float32.
+type model struct {
+	cfg         weights.Config
+	order       weights.QKOrder
+	embedTokens simd.Matrix // (vocab, hidden)
+	layers      []layer
+	norm        []float32   // (hidden,)
+	lmHead      simd.Matrix // (vocab, hidden); embedTokens when tied
+}
+
+// layer is model.layers.N.
+type layer struct {
+	inputLayernorm         []float32 // (hidden,)
+	selfAttn               selfAttn
+	postAttentionLayernorm []float32 // (hidden,)
+	mlp                    mlp
+}
+
+type selfAttn struct {
+	qProj simd.Matrix // (heads·headDim, hidden)
+	kProj simd.Matrix // (kvHeads·headDim, hidden)
+	vProj simd.Matrix // (kvHeads·headDim, hidden)
+	oProj simd.Matrix // (hidden, heads·headDim)
+}
+
+type mlp struct {
+	gateProj simd.Matrix // (intermediate, hidden)
+	upProj   simd.Matrix // (intermediate, hidden)
+	downProj simd.Matrix // (hidden, intermediate)
+}
+
+// simdTypes maps stored types to kernels.
+var simdTypes = map[weights.DType]simd.Type{
+	weights.F32: simd.F32, weights.F16: simd.F16, weights.BF16: simd.BF16,
+	weights.Q8_0: simd.Q8_0, weights.Q4_0: simd.Q4_0, weights.Q4_1: simd.Q4_1,
+}
+
+// binder collects the first error, so that bind reads as the list of tensors.
+// bound is told each tensor's bytes once it fits.
+type binder struct {
+	src   weights.Source
+	bound func(data []byte) error
+	err   error
+}
+
+// bind checks every tensor that cfg implies and ties them together.
+func bind(cfg weights.Config, src weights.Source, bound func(data []byte) error) (*model, error) {
+	b := &binder{src: src, bound: bound}
+	hidden, inter := cfg.HiddenSize, cfg.IntermediateSize
+	qDim, kvDim := cfg.NumAttentionHeads*cfg.HeadDim, cfg.NumKeyValueHeads*cfg.HeadDim
+
+	m := &model{cfg: cfg, order: src.QKOrder()}
+	m.embedTokens = b.matrix("model.embed_tokens.weight", cfg.VocabSize, hidden)
+	for i := 0; i < cfg.NumHiddenLayers && b.err == nil; i++ {
+		p := fmt.Sprintf("model.layers.%d.", i)
+		m.layers = append(m.layers, layer{
+			inputLayernorm: b.vector(p+"input_layernorm.weight", hidden),
+			selfAttn: selfAttn{
+				qProj: b.matrix(p+"self_attn.q_proj.weight", qDim, hidden),
+				kProj: b.matrix(p+"self_attn.k_proj.weight", kvDim, hidden),
+				vProj: b.matrix(p+"self_attn.v_proj.weight", kvDim, hidden),
+				oProj: b.matrix(p+"self_attn.o_proj.weight", hidden, qDim),
+			},
+			postAttentionLayernorm: b.vector(p+"post_attention_layernorm.weight", hidden),
+			mlp: mlp{
+				gateProj: b.matrix(p+"mlp.gate_proj.weight", inter, hidden),
+				upProj:   b.matrix(p+"mlp.up_proj.weight", inter, hidden),
+				downProj: b.matrix(p+"mlp.down_proj.weight", hidden, inter),
+			},
+		})
+	}
+	m.norm = b.vector("model.norm.weight", hidden)
+	m.lmHead = m.embedTokens
+	if !cfg.TieWordEmbeddings {
+		m.lmHead = b.matrix("lm_head.weight", cfg.VocabSize, hidden)
+	}
+	return m, b.err
+}
+
+// matrix binds a matrix of (rows, cols).
+func (b *binder) matrix(name string, rows, cols int) simd.Matrix {
+	v, ok := b.view(name, rows, cols)
+	if !ok {
+		return simd.Matrix{}
+	}
+	m, err := simd.NewMatrix(simdTypes[v.DType], rows, cols, v.Data)
+	if err != nil {
+		b.err = &TensorError{name, fmt.Sprintf("%v of %s in %d bytes", v.Shape, v.DType, len(v.Data)), err.Error()}
+	} else {
+		b.err = b.bound(v.Data)
+	}
+	return m
+}
+
+// vector binds a small tensor of n elements and widens it.
+func (b *binder) vector(name string, n int) []float32 {
+	v, ok := b.view(name, n)
+	if !ok {
+		return nil
+	}
+	m, err := simd.NewMatrix(simdTypes[v.DType], 1, n, v.Data)
+	if err != nil {
+		b.err = &TensorError{name, fmt.Sprintf("%v of %s in %d bytes", v.Shape, v.DType, len(v.Data)), err.Error()}
+		return nil
+	}
+	if b.err = b.bound(v.Data); b.err != nil {
+		return nil
+	}
+	dst := make([]float32, n)
+	m.Row(dst, 0)
+	return dst
+}
+
+// view looks a tensor up and checks its shape and type.
+func (b *binder) view(name string, shape ...int) (weights.View, bool) {
+	if b.err != nil {
+		return weights.View{}, false
+	}
+	v, ok := b.src.Tensor(name)
+	if !ok {
+		b.err = &TensorError{name, "nothing", fmt.Sprintf("shape %v", shape)}
+		return v, false
+	}
+	if !slices.Equal(v.Shape, shape) {
+		b.err = &TensorError{name, fmt.Sprintf("shape %v", v.Shape), fmt.Sprintf("shape %v", shape)}
+		return v, false
+	}
+	if _, ok := simdTypes[v.DType]; !ok {
+		b.err = &TensorError{name, v.DType.String(), "F32, F16, BF16, Q8_0, Q4_0 or Q4_1"}
+		return v, false
+	}
+	return v, true
+}
+
+// checkConfig refuses what the forward pass cannot compute. A checkpoint's
+// config has been validated already; one that comes from memory may not.
+func checkConfig(c weights.Config) error {
+	for _, f := range []struct {
+		name  string
+		value int
+	}{
+		{"hidden_size", c.HiddenSize}, {"intermediate_size", c.IntermediateSize},
+		{"num_hidden_layers", c.NumHiddenLayers}, {"num_attention_heads", c.NumAttentionHeads},
+		{"num_key_value_heads", c.NumKeyValueHeads}, {"head_dim", c.HeadDim}, {"vocab_size", c.VocabSize},
+	} {
+		if f.value < 1 || f.value > math.MaxInt32 {
+			return &ConfigError{f.name, fmt.Sprint(f.value), "a positive 32-bit number"}
+		}
+	}
+	switch {
+	case c.NumAttentionHeads%c.NumKeyValueHeads != 0:
+		return &ConfigError{"num_attention_heads", fmt.Sprint(c.NumAttentionHeads),
+			fmt.Sprintf("a multiple of num_key_value_heads (%d)", c.NumKeyValueHeads)}
+	case c.HeadDim%2 != 0:
+		return &ConfigError{"head_dim", fmt.Sprint(c.HeadDim), "an even number, for RoPE turns pairs"}
+	case !(c.RMSNormEps > 0):
+		return &ConfigError{"rms_norm_eps", fmt.Sprint(c.RMSNormEps), "a positive number"}
+	case !(c.RopeTheta > 0) || math.IsInf(c.RopeTheta, 0):
+		return &ConfigError{"rope_theta", fmt.Sprint(c.RopeTheta), "a positive number"}
+	}
+	return nil
+}
