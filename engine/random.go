@@ -1,6 +1,247 @@
 package engine
 
-import "github.com/llama-go/llama-go/weights"
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
 
-// RandomSource is a model without a file.
-func RandomSource(cfg weights.Config, dtype weights.DType, seed uint64) weights.Source { return nil }
+	"github.com/x448/float16"
+
+	"github.com/llama-go/llama-go/internal/checked"
+	"github.com/llama-go/llama-go/internal/safe"
+	"github.com/llama-go/llama-go/weights"
+)
+
+// lazySource is a Source that takes memory only when its tensors are asked for.
+// OpenSource counts WeightBytes before, and fills it where it can be cancelled.
+type lazySource interface {
+	WeightBytes() int64
+	Materialize(ctx context.Context, progress func(done, total int64)) error
+}
+
+// RandomSource is the Source of a model without a file, in Hugging Face's
+// order of Q and K rows: norms are 1, all else is N(0, 0.02), rounded from
+// float32 to dtype, which is F32, F16 or BF16. A value depends on the seed, the
+// tensor's name and its index alone. A tensor is made when it is asked for first.
+//
+// A value is the quantile of one of 65,536 equally likely steps, so the tails end
+// at 4.3 standard deviations.
+func RandomSource(cfg weights.Config, dtype weights.DType, seed uint64) weights.Source {
+	r := &randomSource{dtype: dtype, seed: seed, tensors: map[string]*randomTensor{}}
+	for _, t := range weights.TensorShapes(cfg) {
+		r.names = append(r.names, t.Name)
+		r.tensors[t.Name] = &randomTensor{shape: t.Shape}
+	}
+	return r
+}
+
+var (
+	_ weights.Source = (*randomSource)(nil)
+	_ lazySource     = (*randomSource)(nil)
+)
+
+type randomSource struct {
+	dtype weights.DType
+	seed  uint64
+	names []string
+
+	mu      sync.Mutex
+	tensors map[string]*randomTensor
+}
+
+type randomTensor struct {
+	shape []int
+	data  []byte // nil until made
+}
+
+// size is the number of elements.
+func (t *randomTensor) size() int {
+	dims := make([]int64, len(t.shape))
+	for i, d := range t.shape {
+		dims[i] = int64(d)
+	}
+	n, ok := checked.Product(dims...).Int()
+	if !ok {
+		panic(fmt.Sprintf("engine: random tensor of shape %v is too large", t.shape))
+	}
+	return n
+}
+
+// Names lists the canonical names.
+func (r *randomSource) Names() []string { return slices.Clone(r.names) }
+
+// QKOrder is Halves.
+func (r *randomSource) QKOrder() weights.QKOrder { return weights.Halves }
+
+// RopeFactors is nil: the config says it all.
+func (r *randomSource) RopeFactors() []float32 { return nil }
+
+// Close lets go of the tensors.
+func (r *randomSource) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range r.tensors {
+		t.data = nil
+	}
+	return nil
+}
+
+// WeightBytes is what all tensors take once they are made.
+func (r *randomSource) WeightBytes() int64 {
+	var n int64
+	for _, t := range r.tensors {
+		n += int64(t.size()) * int64(r.dtype.BlockBytes())
+	}
+	return n
+}
+
+// Tensor returns a tensor, which it makes if need be.
+func (r *randomSource) Tensor(name string) (weights.View, bool) {
+	v, err := r.make(context.Background(), name, func(int64) {})
+	return v, err == nil && v.Data != nil
+}
+
+// Materialize makes all tensors, on all cores. When ctx ends it stops within
+// milliseconds and keeps the tensors that are whole.
+func (r *randomSource) Materialize(ctx context.Context, progress func(done, total int64)) error {
+	total := r.WeightBytes()
+	var done int64
+	for _, name := range r.names {
+		v, err := r.make(ctx, name, func(part int64) {
+			if progress != nil {
+				progress(done+part, total)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		done += int64(len(v.Data))
+		if progress != nil {
+			progress(done, total)
+		}
+	}
+	return nil
+}
+
+func (r *randomSource) make(ctx context.Context, name string, progress func(part int64)) (weights.View, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	t := r.tensors[name]
+	if t == nil {
+		return weights.View{}, nil
+	}
+	if t.data == nil {
+		data := make([]byte, t.size()*r.dtype.BlockBytes())
+		if err := r.fill(ctx, data, name, progress); err != nil {
+			return weights.View{}, err
+		}
+		t.data = data
+	}
+	return weights.View{Name: name, DType: r.dtype, Shape: t.shape, Data: t.data}, nil
+}
+
+// fillStep is how many elements are made between two looks at the context. It is a
+// multiple of the four that one random word gives.
+const fillStep = 1 << 20
+
+// fill makes the elements of one tensor.
+func (r *randomSource) fill(ctx context.Context, data []byte, name string, progress func(part int64)) error {
+	table := normalTable(r.dtype)
+	one := encoded(1, r.dtype)
+	norm := strings.HasSuffix(name, "norm.weight")
+	h := fnv.New64a()
+	h.Write([]byte(name))
+	key := splitmix64(r.seed ^ h.Sum64())
+	width := r.dtype.BlockBytes()
+	steps := (len(data)/width + fillStep - 1) / fillStep
+
+	var next, made atomic.Int64
+	work := func() error {
+		for ctx.Err() == nil {
+			step := int(next.Add(1)) - 1
+			if step >= steps {
+				return nil
+			}
+			part := data[step*fillStep*width : min(len(data), (step+1)*fillStep*width)]
+			if norm {
+				put(part, width, func(int) uint32 { return one })
+			} else {
+				putNormal(part, width, table, key, uint64(step)*fillStep/4)
+			}
+			made.Add(int64(len(part)))
+		}
+		return ctx.Err()
+	}
+	errs := make(chan error)
+	workers := min(steps, runtime.GOMAXPROCS(0))
+	for range workers {
+		go func() { errs <- safe.Call(work) }()
+	}
+	var first error
+	for range workers {
+		if err := <-errs; err != nil && first == nil {
+			first = err
+		}
+		progress(made.Load())
+	}
+	return first
+}
+
+// putNormal writes len(part)/width values; word is the number of the first random
+// word, each of which picks four values.
+func putNormal(part []byte, width int, table *[1 << 16]uint32, key, word uint64) {
+	var w uint64
+	put(part, width, func(i int) uint32 {
+		if i%4 == 0 {
+			w = splitmix64(key + (word+uint64(i/4))*golden)
+		}
+		v := table[uint16(w)]
+		w >>= 16
+		return v
+	})
+}
+
+// put writes values of 2 or 4 bytes.
+func put(part []byte, width int, value func(i int) uint32) {
+	if width == 2 {
+		for i := range len(part) / 2 {
+			binary.LittleEndian.PutUint16(part[2*i:], uint16(value(i)))
+		}
+		return
+	}
+	for i := range len(part) / 4 {
+		binary.LittleEndian.PutUint32(part[4*i:], value(i))
+	}
+}
+
+// normalTable holds the quantiles of N(0, 0.02) at (k + 1/2) / 65536, as bits of
+// the type.
+func normalTable(d weights.DType) *[1 << 16]uint32 {
+	var table [1 << 16]uint32
+	for k := range table {
+		p := (float64(k) + 0.5) / (1 << 16)
+		table[k] = encoded(float32(0.02*math.Sqrt2*math.Erfinv(2*p-1)), d)
+	}
+	return &table
+}
+
+// encoded rounds v to the type, to nearest even, and returns its bits.
+func encoded(v float32, d weights.DType) uint32 {
+	bits := math.Float32bits(v)
+	switch d {
+	case weights.F32:
+		return bits
+	case weights.F16:
+		return uint32(float16.Fromfloat32(v).Bits())
+	case weights.BF16:
+		return (bits + 0x7fff + bits>>16&1) >> 16
+	}
+	panic(fmt.Sprintf("engine: random weights of type %v, want F32, F16 or BF16", d))
+}

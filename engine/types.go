@@ -14,14 +14,14 @@ const (
 // its two bugs mended.
 type GenerateRequest struct {
 	Rows        [][]int32 // prompts, one per session row; none empty
-	MaxGenLen   int       // > 0
+	MaxGenLen   int       // ≥ 0, cut to what the context leaves; with 0 and Echo the prompt is scored alone
 	Temperature float64   // 0: argmax
 	TopP        float64   // mass of the nucleus: the token that crosses it stays
-	Seeds       []uint64  // (rows,) one per row: counter-based, keyed by seed and position
+	Seeds       []uint64  // (rows,) or none: counter-based, keyed by seed and position
 	LogProbs    bool      // log-softmax of raw logits of each token
 	Echo        bool      // the prompt's tokens come first; entry 0 has log-probability 0
 	StopIDs     []int32   // end a row when generated, and are not returned; empty with IgnoreEOS
-	// TopLogProbs asks for this many best (id, log-probability) pairs per generated token.
+	// TopLogProbs asks for this many best (id, log-probability) pairs per generated token; at most MaxTopLogProbs.
 	TopLogProbs int
 }
 
@@ -48,7 +48,8 @@ type RowResult struct {
 	Reused   int // prompt positions that were in the session's KV already
 }
 
-// Timings of one generate call.
+// Timings of one generate call, by the clock from its first step on: the turns of other
+// requests count. The first token of a row comes out of its prefill.
 type Timings struct {
 	PromptTokens    int     `json:"prompt_tokens"` // computed, reused ones not counted
 	ReusedTokens    int     `json:"reused_tokens"`
