@@ -30,14 +30,17 @@ const (
 	populateMax     = 16 << 20 // the same, on fast storage
 )
 
-// Ranges of a config's fields.
+// Ranges of a config's fields. They keep the byte count of every tensor and of
+// the KV cache of one full row below 2^63: 2 (K, V) · 4 bytes · maxLayers ·
+// maxHidden · maxPositions = 2^61.
 const (
-	maxHidden    = 1 << 18
+	maxHidden    = 1 << 18 // also for heads × head_dim
 	maxFFN       = 1 << 20
-	maxLayers    = 1 << 12
+	maxLayers    = 1 << 10
 	maxHeads     = 1 << 12
 	maxHeadDim   = 1 << 12
 	maxModelVoc  = 1 << 22 // rows of the embedding, padding included
+	maxEOS       = 64
 	maxPositions = 1 << 30
 	maxRopeTheta = 1e12
 	maxFactor    = 1e6

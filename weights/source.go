@@ -111,7 +111,12 @@ type Checkpoint struct {
 	Tokenizer Tokenizer // zero when none was found
 	// ChatTemplate is the jinja text of the checkpoint, or "".
 	ChatTemplate string
-	// EOS are the ids that end a generated row: generation_config, then
-	// config, or a GGUF's eos and its known control tokens (api.md §12).
+	// EOS are the ids that end a generated row: generation_config's, else
+	// config's, or a GGUF's eos and its known control tokens, ascending.
 	EOS []int
+	// Warnings name what was found and left alone: unknown config keys and
+	// tensors that the config does not imply.
+	Warnings []string
+
+	maps *mappings
 }
