@@ -1,0 +1,147 @@
+"""Makes tiny.json, the golden logits of tiny random Llama models.
+
+    python gen.py            (needs torch, transformers and gguf)
+
+The weights are not stored: tinymodel_test.go makes the same ones from the same
+counter-based generator. transformers computes in float32 on the stored values.
+"""
+
+import json
+import pathlib
+
+import gguf
+import numpy as np
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+M64 = (1 << 64) - 1
+
+
+def fnv1a(s: str) -> int:
+    h = 0xCBF29CE484222325
+    for b in s.encode():
+        h = (h ^ b) * 0x100000001B3 & M64
+    return h
+
+
+def splitmix(seed: int, n: int) -> np.ndarray:
+    """n words: the finalizer of splitmix64 over seed + (i+1) * golden."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(seed) + np.arange(1, n + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))
+
+
+BITS = {"F32": 24, "F16": 12, "BF16": 9}  # signed integers that the type holds exactly
+
+
+def tensor(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    """The float32 values of a tensor as it would be stored."""
+    n = int(np.prod(shape))
+    if len(shape) == 1:  # norms: 1 to 2 in steps of 1/64, always in F32, F16 or BF16
+        u = splitmix(fnv1a(name), n)
+        return (1 + (u >> np.uint64(58)).astype(np.float32) / 64).reshape(shape)
+    if dtype in BITS:
+        bits = BITS[dtype]
+        u = splitmix(fnv1a(name), n)
+        k = (u >> np.uint64(64 - bits)).astype(np.int64) - (1 << (bits - 1))
+        return (k.astype(np.float64) * 2.0 ** -(bits + 2)).astype(np.float32).reshape(shape)
+    qt = gguf.GGMLQuantizationType[dtype]
+    block, size = gguf.GGML_QUANT_SIZES[qt]
+    blocks = n // block
+    raw = splitmix(fnv1a(name), blocks * 5).astype("<u8").view(np.uint8).reshape(blocks, 40)[:, :size].copy()
+    # The scale keeps 10 random bits of mantissa; sign and exponent are fixed.
+    raw[:, 1] = raw[:, 1] & 3 | {"Q8_0": 0x10, "Q4_0": 0x20, "Q4_1": 0x20}[dtype]
+    if dtype == "Q4_1":
+        raw[:, 3] = raw[:, 3] & 3 | 0xA8
+    return gguf.quants.dequantize(raw.reshape(-1), qt).reshape(shape)
+
+
+BASE = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=4,
+            head_dim=16, vocab_size=96, rms_norm_eps=1e-5, rope_theta=10000.0, tie_word_embeddings=False)
+LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64)
+
+CASES = [
+    ("mha untied", "F32", {}),
+    ("gqa tied", "F32", dict(num_key_value_heads=2, tie_word_embeddings=True)),
+    ("mqa untied, odd widths", "F32", dict(hidden_size=52, intermediate_size=70, num_key_value_heads=1, head_dim=14, vocab_size=93)),
+    ("gqa untied", "F16", dict(num_key_value_heads=2)),
+    ("mha tied", "F16", dict(tie_word_embeddings=True)),
+    ("gqa tied", "BF16", dict(num_key_value_heads=2, tie_word_embeddings=True)),
+    ("mha untied", "BF16", {}),
+    ("llama3 rope, head_dim not hidden/heads", "F32",
+     dict(num_key_value_heads=2, head_dim=24, rope_theta=500000.0, rope_scaling=LLAMA3, num_hidden_layers=3)),
+    ("linear rope", "BF16", dict(rope_scaling=dict(rope_type="linear", factor=4.0))),
+    ("gqa untied", "Q8_0", dict(num_key_value_heads=2)),
+    ("gqa tied", "Q4_0", dict(num_key_value_heads=2, tie_word_embeddings=True)),
+    ("mha untied", "Q4_1", {}),
+]
+
+
+def shapes(c: dict) -> dict[str, tuple[int, ...]]:
+    h, f, v = c["hidden_size"], c["intermediate_size"], c["vocab_size"]
+    q, kv = c["num_attention_heads"] * c["head_dim"], c["num_key_value_heads"] * c["head_dim"]
+    out: dict[str, tuple[int, ...]] = {"model.embed_tokens.weight": (v, h)}
+    for i in range(c["num_hidden_layers"]):
+        p = f"model.layers.{i}."
+        out |= {p + "input_layernorm.weight": (h,), p + "self_attn.q_proj.weight": (q, h),
+                p + "self_attn.k_proj.weight": (kv, h), p + "self_attn.v_proj.weight": (kv, h),
+                p + "self_attn.o_proj.weight": (h, q), p + "post_attention_layernorm.weight": (h,),
+                p + "mlp.gate_proj.weight": (f, h), p + "mlp.up_proj.weight": (f, h), p + "mlp.down_proj.weight": (h, f)}
+    out["model.norm.weight"] = (h,)
+    if not c["tie_word_embeddings"]:
+        out["lm_head.weight"] = (v, h)
+    return out
+
+
+def run(name: str, dtype: str, change: dict) -> dict:
+    c = BASE | change
+    rope = {"rope_type": "default"} | c.get("rope_scaling", {}) | {"rope_theta": c["rope_theta"]}
+    args = {k: v for k, v in c.items() if k not in ("rope_scaling", "rope_theta")}
+    model = LlamaForCausalLM(LlamaConfig(**args, rope_parameters=rope, max_position_embeddings=512,
+                                         attn_implementation="eager")).float().eval()
+    state = {k: torch.from_numpy(tensor(k, s, dtype)) for k, s in shapes(c).items()}
+    missing, unexpected = model.load_state_dict(state, strict=False)
+    assert not unexpected and set(missing) <= {"lm_head.weight"}, (missing, unexpected)
+    ids = (splitmix(fnv1a("ids"), 150) % np.uint64(c["vocab_size"])).astype(int).tolist()
+    with torch.no_grad():
+        logits = model(torch.tensor([ids])).logits[0].numpy()
+    keep = [0, 1, 2, 3, 62, 63, 64, 65, 127, 128, 149]
+    return dict(name=f"{dtype} {name}", dtype=dtype, config=c, ids=ids, positions=keep,
+                inv_freq=[float(f) for f in model.model.rotary_emb.inv_freq],
+                logits=[[round(float(x), 6) for x in logits[p]] for p in keep])
+
+
+def decoded() -> dict:
+    """Blocks of each quantized type with extreme scales, and their values."""
+    out = {}
+    for t in ("Q8_0", "Q4_0", "Q4_1"):
+        qt = gguf.GGMLQuantizationType[t]
+        size = gguf.GGML_QUANT_SIZES[qt][1]
+        raw = splitmix(fnv1a(t), 8 * 5).astype("<u8").view(np.uint8).reshape(8, 40)[:, :size].copy()
+        # 1.0, the largest, the smallest subnormal, -0, a negative, three of random mantissa
+        for i, d in enumerate((0x3C00, 0x7BFF, 0x0001, 0x8000, 0xB555)):
+            raw[i, 0:2] = (d & 255, d >> 8)
+        raw[5:, 1] = raw[5:, 1] & 3 | 0x20
+        if t == "Q4_1":
+            for i, m in enumerate((0xBC00, 0x0000, 0x03FF, 0x7BFF, 0x3555)):
+                raw[i, 2:4] = (m & 255, m >> 8)
+            raw[5:, 3] = raw[5:, 3] & 3 | 0xA8
+        values = gguf.quants.dequantize(raw.reshape(-1), qt).astype("<f4")
+        out[t] = dict(hex=raw.tobytes().hex(), bits=[f"{b:08x}" for b in values.reshape(-1).view("<u4").tolist()])
+    return out
+
+
+def main() -> None:
+    here = pathlib.Path(__file__).parent
+    torch.set_num_threads(1)
+    cases = ",\n".join(json.dumps(run(*c), separators=(",", ":")) for c in CASES)
+    (here / "tiny.json").write_text(f"[\n{cases}\n]\n")
+    simd = here.parents[2] / "simd" / "pure" / "testdata"
+    simd.mkdir(exist_ok=True)
+    (simd / "dequantized.json").write_text(json.dumps(decoded(), separators=(",", ":")) + "\n")
+
+
+if __name__ == "__main__":
+    main()
