@@ -1,0 +1,97 @@
+package kernel
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/llama-go/llama-go/weights"
+)
+
+// overlay is the Source of a private model: tensors that load_state_dict put
+// there, over those of a base that may be made at first use or lie in another
+// model's files.
+type overlay struct {
+	names    []string
+	shapes   map[string][]int
+	base     weights.Source
+	dtype    weights.DType // of base's tensors; 0: ask each
+	replaced map[string]weights.View
+	owner    *instance // whose files base lies in; nil: nobody's
+	held     bool      // the overlay has a reference to owner
+}
+
+// newOverlay lies over base and holds nothing: it serves as long as its caller
+// holds base. With makes one that lasts.
+func newOverlay(cfg weights.Config, base weights.Source, dtype weights.DType, owner *instance) *overlay {
+	o := &overlay{base: base, dtype: dtype, shapes: map[string][]int{}, replaced: map[string]weights.View{}, owner: owner}
+	for _, t := range weights.TensorShapes(cfg) {
+		o.names = append(o.names, t.Name)
+		o.shapes[t.Name] = t.Shape
+	}
+	return o
+}
+
+// with is o with more tensors replaced, over the same base, which it holds; once
+// all are replaced it needs no base.
+func (o *overlay) with(replaced map[string]weights.View) *overlay {
+	n := *o
+	n.replaced = maps.Clone(o.replaced)
+	maps.Copy(n.replaced, replaced)
+	if len(n.replaced) == len(n.names) {
+		n.base, n.owner, n.held = noTensors{o.QKOrder(), slices.Clone(o.RopeFactors())}, nil, false
+	}
+	if n.owner != nil {
+		n.owner.acquire()
+		n.held = true
+	}
+	return &n
+}
+
+// noTensors is a base that nothing is read from.
+type noTensors struct {
+	order   weights.QKOrder
+	factors []float32 // (headDim/2,) or nil
+}
+
+func (noTensors) Names() []string                    { return nil }
+func (noTensors) Tensor(string) (weights.View, bool) { return weights.View{}, false }
+func (n noTensors) QKOrder() weights.QKOrder         { return n.order }
+func (n noTensors) RopeFactors() []float32           { return n.factors }
+func (noTensors) Close() error                       { return nil }
+
+// Names implements weights.Source.
+func (o *overlay) Names() []string { return slices.Clone(o.names) }
+
+// Tensor implements weights.Source.
+func (o *overlay) Tensor(name string) (weights.View, bool) {
+	if v, ok := o.replaced[name]; ok {
+		return v, true
+	}
+	return o.base.Tensor(name)
+}
+
+// paramType is the stored type of a parameter, without making it.
+func (o *overlay) paramType(name string) weights.DType {
+	if v, ok := o.replaced[name]; ok {
+		return v.DType
+	}
+	if o.dtype != 0 {
+		return o.dtype
+	}
+	v, _ := o.base.Tensor(name)
+	return v.DType
+}
+
+// QKOrder implements weights.Source.
+func (o *overlay) QKOrder() weights.QKOrder { return o.base.QKOrder() }
+
+// RopeFactors implements weights.Source.
+func (o *overlay) RopeFactors() []float32 { return o.base.RopeFactors() }
+
+// Close implements weights.Source.
+func (o *overlay) Close() error {
+	if o.held {
+		o.owner.release()
+	}
+	return nil
+}
