@@ -101,7 +101,10 @@ func (s *Stream) strip(tok *token, text string) string {
 			s.started = true
 			return text
 		}
-		rest, had := strings.CutPrefix(text, " ")
+		rest, had := text, strings.HasPrefix(tok.text, spaceMark)
+		if had {
+			rest = text[1:]
+		}
 		// A token that was all space, or empty, leaves the text empty.
 		s.started = rest != "" || had && rule == stripPiece
 		return rest
