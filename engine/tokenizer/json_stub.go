@@ -1,3 +1,0 @@
-package tokenizer
-
-func FromJSON(data []byte) (*Tokenizer, error) { return nil, errorf("not yet") }
