@@ -80,7 +80,7 @@ func bind(c Config, tensors []rawTensor, naming Naming, strict bool) (src *files
 	for _, want := range TensorShapes(c) {
 		t, ok := byName[want.Name]
 		if !ok {
-			return nil, nil, tensorError(nameIn(naming, want.Name), fmt.Sprintf("is missing; the config implies one of shape %v", want.Shape), "the config does not belong to these weights, or files are missing")
+			return nil, nil, tensorError(nameIn(naming, want.Name), fmt.Sprintf("is missing; the config implies one of shape %v", want.Shape), missingHint(want.Name))
 		}
 		if err := fits(t, want); err != nil {
 			return nil, nil, err
@@ -98,6 +98,13 @@ func bind(c Config, tensors []rawTensor, naming Naming, strict bool) (src *files
 		}
 	}
 	return src, ignored, nil
+}
+
+func missingHint(canonical string) string {
+	if canonical == "lm_head.weight" {
+		return "if the embedding is the output, the config says tie_word_embeddings: true"
+	}
+	return "the config does not belong to these weights, or files are missing"
 }
 
 // fits checks shape and type of a tensor.

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // folder is a model's folder, opened so that no name or link inside it leads
@@ -16,12 +17,11 @@ import (
 // folder, for its files are links into blobs/ there.
 type folder struct {
 	root   *os.Root
-	inside string   // the folder's path below the root
-	dir    string   // its real path, for messages
-	names  []string // sorted
+	inside string // the folder's path below the root
+	dir    string // its real path, for messages
 }
 
-// openFolder opens dir, which may itself be a link, and lists it.
+// openFolder opens dir, which may itself be a link.
 func openFolder(dir string) (*folder, error) {
 	abs, err := filepath.Abs(dir)
 	if err == nil {
@@ -39,12 +39,7 @@ func openFolder(dir string) (*folder, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &folder{root: root, inside: inside, dir: abs}
-	if f.names, err = f.list(); err != nil {
-		root.Close()
-		return nil, err
-	}
-	return f, nil
+	return &folder{root, inside, abs}, nil
 }
 
 // openNamed opens the folder of a path that the user named, and says which file
@@ -94,6 +89,7 @@ func cacheRoot(dir string) string {
 	}
 }
 
+// list returns the names in the folder, sorted.
 func (f *folder) list() ([]string, error) {
 	d, err := f.root.Open(f.inside)
 	if err != nil {
@@ -111,8 +107,8 @@ func (f *folder) list() ([]string, error) {
 func (f *folder) close() { f.root.Close() }
 
 func (f *folder) has(name string) bool {
-	_, ok := slices.BinarySearch(f.names, name)
-	return ok
+	_, err := f.root.Lstat(filepath.Join(f.inside, name))
+	return err == nil
 }
 
 // path is where name lies, for messages.
@@ -136,7 +132,7 @@ func (f *folder) open(name string, kind ErrorKind) (*os.File, fs.FileInfo, error
 		e.Kind, e.Msg = KindMissingFile, "is a link to a file that does not exist"
 	case errors.Is(err, fs.ErrPermission):
 		e.Msg, e.Help = "cannot be read: permission denied", "check the owner and the mode of the file"
-	case lerr == nil && link.Mode()&fs.ModeSymlink != 0:
+	case lerr == nil && !errors.Is(err, syscall.ELOOP) && link.Mode()&fs.ModeSymlink != 0:
 		e.Msg = "is a link that leaves the model's folder"
 		e.Help = "copy the file into the folder, or name the file that the link points to"
 	}
@@ -212,6 +208,11 @@ func (f *folder) read(name string, limit int64, kind ErrorKind) ([]byte, error) 
 		return nil, &Error{Kind: kind, File: f.path(name), Msg: "cannot be read: " + cause(err), Err: err}
 	}
 	return data, nil
+}
+
+// notThere reports whether err says that a path leads to nothing.
+func notThere(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // cause is an operating system's error without the path, which the message has

@@ -239,7 +239,7 @@ type declared struct {
 // data section. As in ggml, data comes in the order of the records, each tensor
 // at the next multiple of the alignment.
 func (g *gguf) readTensors(c *cursor, n int, align checked.Size) error {
-	var list []declared
+	list := make([]declared, 0, n) // n is at most what the file has room for
 	seen := map[string]struct{}{}
 	for range n {
 		d, err := c.tensor()
@@ -258,7 +258,7 @@ func (g *gguf) readTensors(c *cursor, n int, align checked.Size) error {
 	base := checked.Of(int64(c.off)).AlignUp(align)
 	total := checked.Of(int64(len(c.data)))
 	next := checked.Of(0)
-	g.tensors = make([]rawTensor, 0, len(list))
+	g.tensors = make([]rawTensor, 0, n)
 	for _, d := range list {
 		fail := func(format string, args ...any) error {
 			return &Error{Kind: KindCheckpoint, Where: fmt.Sprintf("tensor %q", clip(d.Name)), Msg: fmt.Sprintf(format, args...)}

@@ -3,11 +3,9 @@ package weights
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
@@ -36,7 +34,7 @@ func locate(path string) (place, error) {
 		return name
 	})
 	switch {
-	case errors.Is(err, fs.ErrNotExist) || path == "":
+	case err != nil && notThere(err):
 		return p, missing(fmt.Sprintf("Checkpoint directory '%s' does not exist.", path), "give a folder with weights, a .gguf or .safetensors file, or a known model's name")
 	case err != nil:
 		return p, &Error{Kind: KindCheckpoint, File: path, Msg: "cannot be opened: " + cause(err), Err: err}
@@ -54,8 +52,12 @@ func locate(path string) (place, error) {
 // weights chooses the weight file of a folder, or its index. asked is the
 // folder as the user named it.
 func (f *folder) weights(asked string) (string, error) {
+	names, err := f.list()
+	if err != nil {
+		return "", &Error{Kind: KindCheckpoint, File: asked, Msg: "cannot be listed: " + cause(err), Err: err}
+	}
 	with := func(match func(string) bool) (list []string) {
-		for _, name := range f.names {
+		for _, name := range names {
 			if match(name) {
 				list = append(list, name)
 			}
@@ -129,15 +131,25 @@ func (p place) identity(tokenizerPath string) (string, error) {
 	h := sha256.New()
 	add := func(f *folder, name string) {
 		info, err := f.root.Stat(filepath.Join(f.inside, name))
-		if err != nil {
-			return // Open will say so
+		if err != nil || name == "" {
+			return // absent; Open says so where that matters
 		}
 		dev, ino := fileID(info)
 		fmt.Fprintf(h, "%q %d %d %d %d\n", f.path(name), dev, ino, info.Size(), info.ModTime().UnixNano())
 	}
-	for _, name := range p.names {
-		if name == p.name || p.belongs(name) {
-			add(p.folder, name)
+	add(p.folder, p.name)
+	for _, name := range []string{hfConfig, metaConfig, generationConfig, tokenizerJSON, tokenizerModel, tokenizerConfig, templateFile} {
+		add(p.folder, name)
+	}
+	if p.index {
+		names, err := p.list()
+		if err != nil {
+			return "", &Error{Kind: KindCheckpoint, File: p.dir, Msg: "cannot be listed: " + cause(err), Err: err}
+		}
+		for _, name := range names {
+			if strings.HasSuffix(name, ".safetensors") {
+				add(p.folder, name)
+			}
 		}
 	}
 	if tokenizerPath != "" {
@@ -151,11 +163,4 @@ func (p place) identity(tokenizerPath string) (string, error) {
 		up.close()
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
-}
-
-// belongs reports whether name is one of the small files, or a shard, that go
-// with the weights.
-func (p place) belongs(name string) bool {
-	return slices.Contains([]string{hfConfig, metaConfig, generationConfig, tokenizerJSON, tokenizerModel, tokenizerConfig, templateFile}, name) ||
-		p.index && strings.HasSuffix(name, ".safetensors")
 }

@@ -33,6 +33,9 @@ func Open(ctx context.Context, path string, opt Options) (*Checkpoint, error) {
 	if err == nil && opt.Progress != nil {
 		err = c.Populate(ctx, opt.Progress)
 	}
+	if err == nil {
+		err = p.unchanged(c, opt)
+	}
 	if err != nil {
 		maps.close()
 		return nil, located(err, p.path(p.name))
@@ -63,6 +66,15 @@ func (p place) open(ctx context.Context, maps *mappings, opt Options) (*Checkpoi
 		return nil, err
 	}
 	return c, ctx.Err()
+}
+
+// unchanged checks that no file was replaced or written while it was opened.
+func (p place) unchanged(c *Checkpoint, opt Options) error {
+	now, err := p.identity(opt.TokenizerPath)
+	if err == nil && now != c.Identity {
+		err = &Error{Kind: KindCheckpoint, File: c.Path, Msg: "changed while it was being opened", Help: "open it again when the download or conversion has ended"}
+	}
+	return err
 }
 
 // head returns the first bytes of the weight file, for detection by content.
@@ -157,7 +169,7 @@ func (p place) openSafetensors(ctx context.Context, c *Checkpoint, head []byte) 
 	for _, key := range unknown {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("%s: unknown key %q", name, key))
 	}
-	if c.EOS, err = p.generationEOS(); err != nil {
+	if c.EOS, err = p.generationEOS(c.Config.VocabSize); err != nil {
 		return err
 	}
 	if c.EOS == nil {

@@ -1,9 +1,7 @@
 package weights
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"math"
 	"path/filepath"
 	"slices"
@@ -32,13 +30,16 @@ func ReadConfig(path string) (Config, []string, error) {
 		}
 		return hfConfig
 	})
-	if errors.Is(err, fs.ErrNotExist) {
+	if err != nil && notThere(err) {
 		return Config{}, nil, missing(fmt.Sprintf("Config file '%s' does not exist.", path), "")
 	}
 	if err != nil {
 		return Config{}, nil, &Error{Kind: KindConfig, File: path, Msg: "cannot be opened: " + cause(err), Err: err}
 	}
 	defer f.close()
+	if !f.has(name) {
+		return Config{}, nil, missing(fmt.Sprintf("Config file '%s' does not exist.", filepath.Join(path, name)), "")
+	}
 	return f.config(name)
 }
 
@@ -183,6 +184,12 @@ func (f *fields) refuse() {
 	if p := f.float(1, "partial_rotary_factor"); p != 1 {
 		f.fail("partial_rotary_factor", "is %v, only 1 is supported", p)
 	}
+	if _, v := f.get("layer_types"); v != nil {
+		list, _ := v.([]value)
+		if slices.ContainsFunc(list, func(kind value) bool { return kind != "full_attention" }) {
+			f.fail("layer_types", "has other layers than \"full_attention\", which is not supported")
+		}
+	}
 }
 
 // ffn is intermediate_size where given; else Meta's formula where its fields
@@ -203,14 +210,14 @@ func (f *fields) ffn(dim int, def defaults) int {
 	case dim < 1 || dim > maxHidden:
 		return 1 // Validate refuses dim
 	default:
-		return FFNSize(dim, multiple, multiplier)
+		return ffnSize(dim, multiple, multiplier)
 	}
 	return 0
 }
 
-// FFNSize is the width of Meta's feed-forward layer (meta-llama/llama
+// ffnSize is the width of Meta's feed-forward layer (meta-llama/llama
 // llama/model.py): multiple · ceil(int(multiplier · int(8·dim/3)) / multiple).
-func FFNSize(dim, multiple int, multiplier float64) int {
+func ffnSize(dim, multiple int, multiplier float64) int {
 	n := int(multiplier * float64(8*dim/3))
 	return multiple * ((n + multiple - 1) / multiple)
 }
@@ -239,6 +246,7 @@ func (f *fields) rope(c *Config, meta bool) {
 		}
 	}
 	theta = f.float(theta, "rope_theta")
+	read := false
 	for _, key := range []string{"rope_parameters", "rope_scaling"} {
 		r, ok := f.child(key)
 		if !ok {
@@ -256,10 +264,10 @@ func (f *fields) rope(c *Config, meta bool) {
 		if r.err != nil && f.err == nil {
 			f.err = r.err
 		}
-		if c.RopeScaling.Type != "" && c.RopeScaling != scaling {
-			f.fail("rope_scaling", "differs from rope_parameters")
+		if read && c.RopeScaling != scaling {
+			f.fail(key, "differs from rope_parameters")
 		}
-		c.RopeScaling = scaling
+		c.RopeScaling, read = scaling, true
 	}
 	if math.IsNaN(theta) {
 		theta = 10000
@@ -317,8 +325,8 @@ func dtypeName(s string) string {
 }
 
 // generationEOS reads the eos ids of generation_config.json, nil when it names
-// none.
-func (f *folder) generationEOS() ([]int, error) {
+// none. A vocab of -1 is not known yet.
+func (f *folder) generationEOS(vocab int) ([]int, error) {
 	if !f.has(generationConfig) {
 		return nil, nil
 	}
@@ -332,6 +340,9 @@ func (f *folder) generationEOS() ([]int, error) {
 	}
 	g := newFields(o, "")
 	ids := g.ids("eos_token_id")
+	if i := slices.IndexFunc(ids, func(id int) bool { return id >= vocab }); i >= 0 && vocab > 0 {
+		g.fail("eos_token_id", "has %d, expected ids below vocab_size (%d)", ids[i], vocab)
+	}
 	return ids, located(g.err, f.path(generationConfig))
 }
 
@@ -344,7 +355,7 @@ var harmless = func() map[string]bool {
 		auto_map bad_words_ids begin_suppress_tokens chunk_size_feed_forward cross_attention_hidden_size
 		decoder_start_token_id do_sample early_stopping finetuning_task forced_bos_token_id
 		forced_eos_token_id hidden_dropout id2label initializer_range is_decoder is_encoder_decoder
-		is_llama_config label2id layer_types max_batch_size max_sequence_length max_window_layers
+		is_llama_config label2id max_batch_size max_sequence_length max_window_layers
 		model_max_length output_attentions output_hidden_states pad_token_id pretraining_tp
 		problem_type resid_pdrop return_dict sep_token_id task_specific_params temperature tf_legacy_loss
 		tie_encoder_decoder tokenizer_class top_k top_p torchscript transformers_version

@@ -2,7 +2,6 @@ package weights
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -22,7 +21,7 @@ const (
 func OpenTokenizer(path string) (Tokenizer, string, error) {
 	f, name, err := openNamed(path, (*folder).tokenizerName)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case err != nil && notThere(err):
 		return Tokenizer{}, "", missing(fmt.Sprintf("Tokenizer file '%s' does not exist.", path), "")
 	case err != nil:
 		return Tokenizer{}, "", &Error{Kind: KindTokenizer, File: path, Msg: "cannot be opened: " + cause(err), Err: err}
