@@ -1,0 +1,221 @@
+package messaging
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// Why a connection is closed because of what came in on it.
+var (
+	ErrFrame = errors.New("messaging: malformed frame")
+	ErrLimit = errors.New("messaging: limit exceeded")
+	ErrStall = errors.New("messaging: peer stalled")
+)
+
+// frameHeader is the header of a ZMTP frame, checked.
+type frameHeader struct {
+	size    int64
+	more    bool
+	command bool
+}
+
+// frameReader reads ZMTP frames from a connection. A peer may be silent between
+// messages as long as it likes; inside one, minRecv bytes or the rest of the
+// message must come in per stallTime.
+type frameReader struct {
+	conn net.Conn
+	buf  []byte // read ahead: buf[r:w]
+	r, w int
+
+	inside      bool      // a message has begun
+	windowEnd   time.Time // zero: no window is open
+	windowBytes int
+	deadline    bool // a read deadline is set on conn
+}
+
+func newFrameReader(conn net.Conn) *frameReader {
+	return &frameReader{conn: conn, buf: make([]byte, 8<<10)}
+}
+
+// messageEnd tells the reader that the last frame of a message has been read.
+func (f *frameReader) messageEnd() {
+	f.inside = false
+	f.windowEnd = time.Time{}
+}
+
+// header reads the next frame's header. Reserved flag bits, a command with
+// MORE and sizes of 2^63 and above are refused.
+func (f *frameReader) header() (frameHeader, error) {
+	if err := f.need(2); err != nil {
+		return frameHeader{}, err
+	}
+	flags := f.buf[f.r]
+	if flags&^(flagMore|flagLong|flagCommand) != 0 || flags&(flagMore|flagCommand) == flagMore|flagCommand {
+		return frameHeader{}, fmt.Errorf("%w: flags %#x", ErrFrame, flags)
+	}
+	h := frameHeader{more: flags&flagMore != 0, command: flags&flagCommand != 0}
+	if flags&flagLong == 0 {
+		h.size = int64(f.buf[f.r+1])
+		f.r += 2
+		return h, nil
+	}
+	if err := f.need(9); err != nil {
+		return frameHeader{}, err
+	}
+	h.size = int64(binary.BigEndian.Uint64(f.buf[f.r+1:]))
+	if h.size < 0 {
+		return frameHeader{}, fmt.Errorf("%w: frame of 2^63 bytes or more", ErrFrame)
+	}
+	f.r += 9
+	return h, nil
+}
+
+// need waits until n bytes are buffered.
+func (f *frameReader) need(n int) error {
+	for f.w-f.r < n {
+		if f.r > 0 {
+			f.w = copy(f.buf, f.buf[f.r:f.w])
+			f.r = 0
+		}
+		f.inside = f.inside || f.w > 0
+		k, err := f.read(f.buf[f.w:])
+		f.w += k
+		if err != nil {
+			return err
+		}
+	}
+	f.inside = true
+	return nil
+}
+
+// read reads from the connection under the rule of progress.
+func (f *frameReader) read(p []byte) (int, error) {
+	if f.inside && f.windowEnd.IsZero() {
+		f.windowEnd = time.Now().Add(stallTime)
+		f.windowBytes = 0
+		f.deadline = true
+		if err := f.conn.SetReadDeadline(f.windowEnd); err != nil {
+			return 0, err
+		}
+	} else if !f.inside && f.deadline {
+		f.deadline = false
+		if err := f.conn.SetReadDeadline(time.Time{}); err != nil {
+			return 0, err
+		}
+	}
+	n, err := f.conn.Read(p)
+	f.windowBytes += n
+	if f.inside && f.windowBytes >= minRecv {
+		f.windowEnd = time.Time{}
+	}
+	if n > 0 {
+		return n, nil // an error comes again
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return 0, fmt.Errorf("%w: %d bytes within %v inside a message, expected %d", ErrStall, f.windowBytes, stallTime, minRecv)
+	}
+	if err == nil {
+		err = io.ErrNoProgress
+	}
+	return 0, err
+}
+
+// chunks are reused for the parts of large frames while they come in.
+var chunks = sync.Pool{New: func() any { return new([maxAhead]byte) }}
+
+// body reads a frame of size bytes. Memory grows with what has come in, by at
+// most maxAhead; grow is asked before each step. A frame above maxAhead is
+// gathered in reused chunks and copied once.
+func (f *frameReader) body(size int64, grow func(n int) error) ([]byte, error) {
+	if size <= 64<<10 {
+		if err := grow(int(size)); err != nil {
+			return nil, err
+		}
+		b := make([]byte, size)
+		return b, f.full(b)
+	}
+	var parts []*[maxAhead]byte
+	defer func() {
+		for _, c := range parts {
+			chunks.Put(c)
+		}
+	}()
+	var b []byte // small steps first: an unverified peer gets no chunk for a promise
+	for rest := size; ; {
+		step := int(min(rest, int64(max(len(b), 64<<10)), maxAhead))
+		if err := grow(step); err != nil {
+			return nil, err
+		}
+		if len(b)+step > maxAhead {
+			break
+		}
+		b = append(b, make([]byte, step)...)
+		if err := f.full(b[len(b)-step:]); err != nil {
+			return nil, err
+		}
+		if rest -= int64(step); rest == 0 {
+			return b, nil
+		}
+	}
+	return f.large(b, size, grow, &parts)
+}
+
+// large reads the rest of a frame that begins with head.
+func (f *frameReader) large(head []byte, size int64, grow func(int) error, parts *[]*[maxAhead]byte) ([]byte, error) {
+	rest := size - int64(len(head))
+	for got := int64(0); got < rest; {
+		step := int(min(rest-got, maxAhead))
+		if got > 0 {
+			if err := grow(step); err != nil {
+				return nil, err
+			}
+		}
+		c := chunks.Get().(*[maxAhead]byte)
+		*parts = append(*parts, c)
+		if err := f.full(c[:step]); err != nil {
+			return nil, err
+		}
+		got += int64(step)
+	}
+	b := make([]byte, size)
+	n := copy(b, head)
+	for _, c := range *parts {
+		n += copy(b[n:], c[:])
+	}
+	return b, nil
+}
+
+// full reads len(p) bytes.
+func (f *frameReader) full(p []byte) error {
+	n := copy(p, f.buf[f.r:f.w])
+	f.r += n
+	for n < len(p) {
+		k, err := f.read(p[n:])
+		if err != nil {
+			return err
+		}
+		n += k
+	}
+	return nil
+}
+
+// skip reads size bytes and forgets them.
+func (f *frameReader) skip(size int64) error {
+	n := min(size, int64(f.w-f.r))
+	f.r += int(n)
+	for size -= n; size > 0; size -= n {
+		f.r, f.w = 0, 0
+		k, err := f.read(f.buf[:min(size, int64(len(f.buf)))])
+		if err != nil {
+			return err
+		}
+		n = int64(k)
+	}
+	return nil
+}

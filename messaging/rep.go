@@ -1,0 +1,43 @@
+package messaging
+
+import "fmt"
+
+// echo serves the heartbeat: it sends every message back as it came, to REQ and
+// DEALER peers. Reading waits while the answers are not read.
+func echo(p *peer) error {
+	f := newFrameReader(p.conn)
+	var frames [][]byte
+	var size int64
+	for {
+		h, err := f.header()
+		if err != nil {
+			return err
+		}
+		if h.command {
+			if err := answerCommand(f, h, p, nil); err != nil {
+				return err
+			}
+		} else {
+			if size += h.size; h.size > maxHeartbeat || size > maxHeartbeat || len(frames) == maxParts {
+				return fmt.Errorf("%w: heartbeat of %d bytes and %d frames, at most %d and %d", ErrLimit, size, len(frames)+1, maxHeartbeat, maxParts)
+			}
+			b, err := f.body(h.size, func(int) error { return nil })
+			if err != nil {
+				return err
+			}
+			frames = append(frames, b)
+			if !h.more {
+				if err := p.waitSpace(); err != nil {
+					return err
+				}
+				if err := p.send(newPacket(frames)); err != nil {
+					return err
+				}
+				frames, size = nil, 0
+			}
+		}
+		if len(frames) == 0 {
+			f.messageEnd()
+		}
+	}
+}
