@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"math"
 	"slices"
 )
@@ -13,7 +12,7 @@ import (
 // first. It keeps scratch memory and serves one goroutine.
 type sampler struct {
 	mass  []float64 // (vocab,) exp((x-max)/temperature)
-	order []int32   // ids, from the most probable down, as far as needed
+	order []uint64  // rank keys, from the most probable down, as far as needed
 }
 
 // sample returns the token of one row at one position. x are its logits,
@@ -69,21 +68,16 @@ func (s *sampler) nucleus(x []float32, maximum float32, temperature, limit float
 		}
 		for i, v := range x {
 			if w := float64(v); w < upper && w >= lower {
-				s.order = append(s.order, int32(i))
+				s.order = append(s.order, rankKey(v, int32(i)))
 			}
 		}
-		slices.SortFunc(s.order[last:], func(a, b int32) int {
-			if c := cmp.Compare(x[b], x[a]); c != 0 {
-				return c
-			}
-			return cmp.Compare(a, b)
-		})
-		for k, id := range s.order[last:] {
+		slices.Sort(s.order[last:])
+		for k, key := range s.order[last:] {
 			if kept > limit {
 				s.order = s.order[:last+k]
 				return kept
 			}
-			kept += s.mass[id]
+			kept += s.mass[keyID(key)]
 		}
 		if kept > limit || math.IsInf(lower, -1) {
 			return kept
@@ -92,11 +86,25 @@ func (s *sampler) nucleus(x []float32, maximum float32, temperature, limit float
 	}
 }
 
+// rankKey orders by logit descending, then by id ascending: its upper half is
+// the logit's bits, turned so that a higher number comes first.
+func rankKey(logit float32, id int32) uint64 {
+	bits := math.Float32bits(logit + 0) // -0 is 0
+	if bits>>31 == 0 {
+		bits = ^bits & 0x7fffffff
+	}
+	return uint64(bits)<<32 | uint64(uint32(id))
+}
+
+// keyID is the id in a rankKey.
+func keyID(key uint64) int32 { return int32(uint32(key)) }
+
 // drawOrdered returns the token of order in whose share of the mass the target lies.
-func drawOrdered(mass []float64, order []int32, target float64) int32 {
+func drawOrdered(mass []float64, order []uint64, target float64) int32 {
 	var sum float64
-	last := order[0]
-	for _, id := range order {
+	last := keyID(order[0])
+	for _, key := range order {
+		id := keyID(key)
 		if mass[id] > 0 {
 			last = id
 		}
