@@ -1,0 +1,47 @@
+"""How objects show themselves in a notebook: a small table, and plain text beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+
+def size(count: float) -> str:
+    """Return a number of bytes for people.
+
+    >>> size(98_362_432), size(512)
+    ('93.8 MiB', '512 B')
+    """
+    if count < 1024:
+        return f"{count:.0f} B"
+    for unit in ("KiB", "MiB", "GiB"):
+        count /= 1024
+        if count < 1024 or unit == "GiB":
+            break
+    return f"{count:.1f} {unit}"
+
+
+def count(number: int) -> str:
+    """Return a number of parameters for people.
+
+    >>> count(134_515_008)
+    '134.5 M'
+    """
+    for unit, scale in (("B", 10**9), ("M", 10**6), ("K", 10**3)):
+        if number >= scale:
+            return f"{number / scale:.1f} {unit}"
+    return str(number)
+
+
+def card(title: str, rows: Mapping[str, Any]) -> dict[str, str]:
+    """Return a MIME bundle (text/html and text/plain) of a titled table."""
+    width = max((len(name) for name in rows), default=0)
+    plain = "\n".join([title, *(f"  {name:<{width}}  {value}" for name, value in rows.items())])
+    cells = "".join(
+        f'<tr><td style="text-align:left;color:gray">{escape(name)}</td>'
+        f'<td style="text-align:left">{escape(str(value))}</td></tr>'
+        for name, value in rows.items()
+    )
+    html = f"<div><b>{escape(title)}</b><table>{cells}</table></div>"
+    return {"text/html": html, "text/plain": plain}
