@@ -22,6 +22,9 @@ func (f *Front) Complete(_ context.Context, req messaging.CompleteRequest) messa
 	code := []rune(req.Code)
 	cursor := min(max(req.CursorPos, 0), len(code))
 	matches, start := f.completions(code, cursor)
+	if len(matches) == 0 {
+		start = cursor
+	}
 	reply := messaging.CompleteReply{Matches: []string{}, CursorStart: start, CursorEnd: cursor}
 	types := []map[string]any{}
 	for _, m := range matches {

@@ -34,9 +34,13 @@ type Front struct {
 	settings  settings
 	modelName string
 	model     *openModel
+	stopped   int // cells that were stopped by a %stop that has not run yet
 }
 
-var _ messaging.Kernel = (*Front)(nil)
+var (
+	_ messaging.Kernel  = (*Front)(nil)
+	_ messaging.Stopper = (*Front)(nil)
+)
 
 // NewKernel makes a Front over h, which stays the caller's to close. Nothing is
 // opened before the first cell needs it.
@@ -99,6 +103,19 @@ func (f *Front) IsComplete(_ context.Context, req messaging.IsCompleteRequest) m
 // History implements messaging.Kernel.
 func (f *Front) History(_ context.Context, req messaging.HistoryRequest) messaging.HistoryReply {
 	return messaging.HistoryReply{History: f.history.find(req)}
+}
+
+// Stops implements messaging.Stopper: a cell with %stop ends the running one.
+func (f *Front) Stops(code string) bool {
+	for _, m := range parseCell(code).magics {
+		if m.name == "stop" && !m.help && m.check() == nil {
+			f.mu.Lock()
+			f.stopped++
+			f.mu.Unlock()
+			return true
+		}
+	}
+	return false
 }
 
 // Interrupt implements messaging.Kernel: a cell's context is all that its work

@@ -235,7 +235,16 @@ func (x *execution) card(m *openModel) map[string]any {
 }
 
 func (x *execution) magicStop(string) error {
-	x.warn("nothing is being written")
+	f := x.front
+	f.mu.Lock()
+	stopped := f.stopped > 0
+	f.stopped = 0
+	f.mu.Unlock()
+	if stopped { // Stops has done it when this cell came in
+		x.greyLine("stopped")
+	} else {
+		x.warn("nothing is being written")
+	}
 	return nil
 }
 

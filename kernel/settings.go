@@ -113,7 +113,7 @@ func paramNames() []string {
 // apply reads "name=value name=value". All of it is checked before any of it
 // counts. The value "default" stands for the first one.
 func (s settings) apply(text string) (settings, error) {
-	first := defaultSettings()
+	first, next := defaultSettings(), s
 	for _, field := range strings.Fields(joinEquals(text)) {
 		name, value, ok := strings.Cut(field, "=")
 		if !ok || name == "" {
@@ -127,11 +127,11 @@ func (s settings) apply(text string) (settings, error) {
 		if value == "default" {
 			value = p.get(&first)
 		}
-		if !p.set(&s, value) {
+		if !p.set(&next, value) {
 			return s, userError{"SettingError", fmt.Sprintf("%%set: %s=%s: expected %s", name, value, p.want), "now " + name + "=" + p.get(&s)}
 		}
 	}
-	return s, nil
+	return next, nil
 }
 
 // joinEquals drops the blanks around equal signs.

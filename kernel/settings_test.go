@@ -1,0 +1,87 @@
+package kernel
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestSettingsApply(t *testing.T) {
+	for _, tc := range []struct {
+		text string
+		show string // what the settings then say, "name=value" each
+		err  string // or a part of the error with its hint
+	}{
+		{"temperature=0.7 top_p=0.95", "temperature=0.7 top_p=0.95", ""},
+		{"temperature = 0", "temperature=0", ""},
+		{"max_gen_len=10\nseed=7", "max_gen_len=10 seed=7", ""},
+		{"seed=18446744073709551615", "seed=18446744073709551615", ""},
+		{"seed=7 seed=auto", "seed=auto", ""},
+		{"precision=fast", "precision=fast", ""},
+		{"temperature=3 temperature=default", "temperature=0.6", ""},
+		{"max_seq_len=0", "max_seq_len=0", ""},
+		{"temperature=-1", "", "expected a number from 0 to 10 | now temperature=0.6"},
+		{"temperature=nan", "", "expected a number from 0 to 10"},
+		{"temperature=1e999", "", "expected a number from 0 to 10"},
+		{"top_p=0", "", "above 0"},
+		{"top_p=1.1", "", "at most 1"},
+		{"top_p=", "", "top_p=: expected"},
+		{"max_gen_len=0", "", "from 1 to 1048576"},
+		{"max_gen_len=1.5", "", "from 1 to 1048576"},
+		{"seed=-1", "", "auto, or a whole number"},
+		{"precision=best", "", "exact or fast"},
+		{"max_seq_len=5", "", "from 16"},
+		{"temprature=1", "", "did you mean temperature?"},
+		{"xyzzy=1", "", "the settings are temperature, top_p"},
+		{"top_p", "", "not NAME=VALUE"},
+		{"=3", "", "not NAME=VALUE"},
+	} {
+		first := defaultSettings()
+		got, err := first.apply(tc.text)
+		if tc.err != "" {
+			if err == nil {
+				t.Errorf("%q: no error", tc.text)
+				continue
+			}
+			msg, hint := splitError(err)
+			for _, part := range strings.Split(tc.err, " | ") {
+				if !strings.Contains(msg+" | "+hint, part) {
+					t.Errorf("%q: got %q, want %q in it", tc.text, msg+" | "+hint, part)
+				}
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%q: %v", tc.text, err)
+			continue
+		}
+		for _, nv := range strings.Fields(tc.show) {
+			name, value, _ := strings.Cut(nv, "=")
+			p, _ := findParam(name)
+			if p.get(&got) != value {
+				t.Errorf("%q: %s is %s, want %s", tc.text, name, p.get(&got), value)
+			}
+		}
+	}
+}
+
+func TestSettingsChangeAllOrNothing(t *testing.T) {
+	first := defaultSettings()
+	if got, err := first.apply("temperature=1 top_p=9"); err == nil || got != first {
+		t.Errorf("got %+v, %v", got, err)
+	}
+}
+
+func TestSeeds(t *testing.T) {
+	s := defaultSettings()
+	if a, b := s.nextSeed(), s.nextSeed(); a != 1 || b != 2 {
+		t.Errorf("auto: got %d, %d", a, b)
+	}
+	s, _ = s.apply("seed=7")
+	if a, b := s.nextSeed(), s.nextSeed(); a != 7 || b != 7 {
+		t.Errorf("pinned: got %d, %d", a, b)
+	}
+	s, _ = s.apply("seed=auto")
+	if a := s.nextSeed(); a != 1 {
+		t.Errorf("auto again: got %d", a)
+	}
+}
