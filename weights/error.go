@@ -49,10 +49,10 @@ func missing(msg, hint string) *Error {
 	return &Error{Kind: KindMissingFile, Msg: msg, Help: hint, Err: fs.ErrNotExist}
 }
 
-// located adds the file to an *Error that has none yet.
+// located adds the file to an *Error that has none yet and needs one.
 func located(err error, file string) error {
 	var e *Error
-	if errors.As(err, &e) && e.File == "" {
+	if errors.As(err, &e) && e.File == "" && e.Kind != KindMissingFile {
 		e.File = file
 	}
 	return err

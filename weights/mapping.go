@@ -2,6 +2,7 @@ package weights
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -23,8 +24,11 @@ type mappings struct {
 	err  error
 }
 
-// add maps f, which may be closed afterwards. size is its length, above 0.
+// add maps f, which may be closed afterwards. size is its length.
 func (m *mappings) add(f *os.File, size int64) ([]byte, error) {
+	if size == 0 {
+		return nil, errors.New("is empty")
+	}
 	if int64(int(size)) != size {
 		return nil, fmt.Errorf("%d bytes do not fit this machine's address space", size)
 	}

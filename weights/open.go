@@ -79,11 +79,14 @@ func (p place) unchanged(c *Checkpoint, opt Options) error {
 
 // head returns the first bytes of the weight file, for detection by content.
 func (p place) head() ([]byte, error) {
-	f, _, err := p.folder.open(p.name, KindCheckpoint)
+	f, info, err := p.folder.open(p.name, KindCheckpoint)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
+	if info.Size() == 0 {
+		return nil, &Error{Kind: KindCheckpoint, File: p.path(p.name), Msg: "is empty"}
+	}
 	b := make([]byte, 16)
 	n, _ := f.ReadAt(b, 0)
 	return b[:n], nil
@@ -96,9 +99,6 @@ func (p place) mapFile(c *Checkpoint, name string) ([]byte, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if info.Size() == 0 {
-		return nil, &Error{Kind: KindCheckpoint, File: p.path(name), Msg: "is empty"}
-	}
 	data, err := c.maps.add(f, info.Size())
 	if err != nil {
 		return nil, &Error{Kind: KindCheckpoint, File: p.path(name), Msg: "cannot be mapped: " + err.Error(), Err: err}
