@@ -23,7 +23,8 @@ func TestMain(m *testing.M) {
 	if file := os.Getenv(kernelFileEnv); file != "" {
 		os.Exit(kernelMain(file))
 	}
-	slog.SetDefault(slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})))
+	// Panics and drops are provoked here by the dozen.
+	slog.SetDefault(slog.New(slog.DiscardHandler))
 	os.Exit(m.Run())
 }
 
@@ -100,7 +101,10 @@ func (k *echoKernel) Execute(ctx context.Context, req *ExecuteRequest, out *Outp
 		return ExecuteReply{Payload: []map[string]any{{"source": "page", "data": bundle, "start": 0}}}
 	case "meta":
 		return ExecuteReply{Metadata: map[string]any{"cell": req.CellID}, UserExpressions: map[string]any{"a": map[string]any{"status": "ok", "data": bundle, "metadata": map[string]any{}}}}
-	case "fail":
+	case "fail", "failslow":
+		if verb == "failslow" {
+			time.Sleep(50 * time.Millisecond)
+		}
 		return ExecuteReply{Status: "error", EName: "Failed", EValue: arg, Traceback: []string{"at " + arg}}
 	case "panic":
 		panic(arg)
