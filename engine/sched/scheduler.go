@@ -9,8 +9,8 @@ type Scheduler struct {
 	pool      pool
 	owners    map[*Seq]struct{} // rows that hold blocks
 	waiting   []*Task           // first come, first admitted
-	running   []*Task           // a ring; running[turn] is next
-	turn      int
+	running   []*Task           // in the order of their turns
+	current   *Task             // the one that Next returned last, at the head of running
 	clock     uint64
 }
 
@@ -90,9 +90,7 @@ func (s *Scheduler) Admit() []*Task {
 			r.Seq.run = t
 		}
 		t.running = true
-		// Behind the task whose turn was last, so that everyone else comes first.
-		s.running = slices.Insert(s.running, s.turn, t)
-		s.turn++
+		s.running = append(s.running, t)
 		started = append(started, t)
 	}
 	return started
@@ -110,16 +108,18 @@ func (s *Scheduler) evict(t *Task) {
 	s.Truncate(oldest, 0)
 }
 
-// Next returns the task whose turn it is, nil when none runs. Tasks take turns
-// in a fixed ring.
+// Next returns the task whose turn it is, nil when none runs. The task of the
+// turn before goes to the end of the line, behind those admitted meanwhile.
 func (s *Scheduler) Next() *Task {
+	if s.current != nil {
+		s.running = append(s.running[1:], s.current)
+		s.current = nil
+	}
 	if len(s.running) == 0 {
 		return nil
 	}
-	s.turn %= len(s.running)
-	t := s.running[s.turn]
-	s.turn++
-	return t
+	s.current = s.running[0]
+	return s.current
 }
 
 // Finish ends a task, running or waiting. Its rows keep their KV.
@@ -133,8 +133,8 @@ func (s *Scheduler) Finish(t *Task) {
 		return
 	}
 	s.running = slices.Delete(s.running, i, i+1)
-	if i < s.turn {
-		s.turn--
+	if s.current == t {
+		s.current = nil
 	}
 	t.running = false
 	s.clock++

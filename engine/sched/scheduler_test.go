@@ -57,10 +57,10 @@ func TestTasksTakeTurns(t *testing.T) {
 	expect(t, "two", turns(s, 5), []string{"a", "b", "a", "b", "a"})
 	submit(t, s, c)
 	s.Admit()
-	// b's turn was next; c comes after everyone who was there.
-	expect(t, "three", turns(s, 6), []string{"b", "a", "c", "b", "a", "c"})
+	// a has just had its turn: c waits for b, and a for both.
+	expect(t, "three", turns(s, 7), []string{"b", "c", "a", "b", "c", "a", "b"})
 	s.Finish(a)
-	expect(t, "without a", turns(s, 4), []string{"b", "c", "b", "c"})
+	expect(t, "without a", turns(s, 4), []string{"c", "b", "c", "b"})
 	s.Finish(b)
 	s.Finish(c)
 	if got := s.Next(); got != nil {
