@@ -13,7 +13,7 @@ func main() {
 		Name:  "llama-go",
 		About: "a Jupyter kernel with a resident Llama engine",
 		Verbs: []cli.Verb{
-			serveVerb(), generateVerb(), pullVerb(), modelsVerb(), psVerb(), stopVerb(), logsVerb(),
+			kernelVerb(), serveVerb(), generateVerb(), pullVerb(), modelsVerb(), psVerb(), stopVerb(), logsVerb(),
 			installVerb(), uninstallVerb(), listVerb(), versionVerb(),
 		},
 	}

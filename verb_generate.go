@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
 	"strings"
 	"unicode/utf8"
 
@@ -128,7 +129,9 @@ func resolveOrPull(ctx context.Context, env *cli.Env, name string) (string, erro
 
 func openHost(ctx context.Context, inProcess bool) (kernel.Host, error) {
 	if !inProcess {
-		return kernel.ConnectHost(ctx, kernel.ConnectOptions{Version: buildVersion(), ClientName: "generate"})
+		return kernel.ConnectHost(ctx, kernel.ConnectOptions{
+			ConnectionFile: os.Getenv("LLAMA_GO_CONNECTION"), Version: buildVersion(), ClientName: "generate",
+		})
 	}
 	threads, err := threadCount()
 	if err != nil {
