@@ -52,6 +52,7 @@ func newService(open engine.OpenBackend, threads int, info rpc.ServerInfo, log *
 type client struct {
 	svc       *service
 	info      rpc.ClientInfo
+	inside    bool // the process's own front: it keeps nothing alive
 	connected func() bool
 	requests  func() int
 	ctx       context.Context // ends when the client goes
@@ -86,24 +87,26 @@ func (s *service) touch() {
 	s.mu.Unlock()
 }
 
-// attached counts the clients besides c that have used a model, or may yet.
+// attached counts the clients from outside, without c.
 func (s *service) attached(c *client) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := len(s.clients)
-	if _, ok := s.clients[c]; ok {
-		n--
+	n := 0
+	for other := range s.clients {
+		if other != c && !other.inside {
+			n++
+		}
 	}
 	return n
 }
 
 // idleFor is how long no client has been attached and nothing has run.
 func (s *service) idleFor() time.Duration {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.clients) > 0 {
+	if s.attached(nil) > 0 || s.active.get() > 0 {
 		return 0
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return time.Since(s.touched)
 }
 
