@@ -1,0 +1,154 @@
+package simd
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+// randomMatrix makes a matrix of finite numbers, shift bytes from where memory
+// is aligned.
+func randomMatrix(t testing.TB, r *rand.Rand, typ Type, rows, cols, shift int) Matrix {
+	t.Helper()
+	data := make([]byte, shift+rows*typ.RowBytes(cols))[shift:]
+	for i := range data {
+		data[i] = byte(r.Uint32())
+	}
+	for i := 0; i < len(data); i += typeInfo[typ].bytes {
+		v := float32(r.NormFloat64())
+		switch typ {
+		case F32:
+			binary.LittleEndian.PutUint32(data[i:], math.Float32bits(v))
+		case BF16:
+			binary.LittleEndian.PutUint16(data[i:], uint16(math.Float32bits(v)>>16))
+		default: // an f16, a block's scale, and what may be its minimum
+			data[i+1] = data[i+1]&0x83 | 0x28
+			if typ == Q4_1 {
+				data[i+3] = data[i+3]&0x83 | 0x28
+			}
+		}
+	}
+	m, err := NewMatrix(typ, rows, cols, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// Every element is the dot product of its two rows, with the same bits for any
+// number of activation rows, any split of the weight rows, any scratch and any
+// alignment; nothing else is written.
+func TestMulRows(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for typ := range numTypes {
+		for _, shift := range []int{0, 1, 2} {
+			t.Run(fmt.Sprintf("%v+%d", typ, shift), func(t *testing.T) {
+				const rows, most = 13, 9
+				cols := 96
+				if typeInfo[typ].block == 1 {
+					cols = 61
+				}
+				m := randomMatrix(t, r, typ, rows, cols, shift)
+				x := make([]float32, most*cols)
+				for i := range x {
+					x[i] = float32(r.NormFloat64())
+				}
+				w := make([]float32, cols)
+				for n := 1; n <= most; n++ {
+					for _, scratch := range []int{cols, 3 * cols, m.Scratch()} {
+						lo := r.IntN(rows)
+						hi := lo + 1 + r.IntN(rows-lo)
+						const stride = rows + 2
+						dst := make([]float32, n*stride)
+						for i := range dst {
+							dst[i] = -7
+						}
+						m.MulRows(dst, stride, lo, hi, x, n, make([]float32, scratch))
+						for i, got := range dst {
+							want := float32(-7)
+							if row := i % stride; row >= lo && row < hi {
+								m.Row(w, row)
+								want = active.dot(w, x[i/stride*cols:][:cols])
+							}
+							if math.Float32bits(got) != math.Float32bits(want) {
+								t.Fatalf("n %d, rows %d to %d: element %d is %v, want %v", n, lo, hi, i, got, want)
+							}
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestDotRows(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 6))
+	for _, n := range []int{1, 8, 24, 64} {
+		for rows := range 70 {
+			q, k := make([]float32, n), make([]float32, rows*n)
+			for i := range q {
+				q[i] = float32(r.NormFloat64())
+			}
+			for i := range k {
+				k[i] = float32(r.NormFloat64())
+			}
+			dst := make([]float32, rows)
+			DotRows(dst, q, k)
+			for i, got := range dst {
+				if want := active.dot(q, k[i*n:][:n]); math.Float32bits(got) != math.Float32bits(want) {
+					t.Fatalf("%d rows of %d: row %d is %v, want %v", rows, n, i, got, want)
+				}
+			}
+		}
+	}
+}
+
+func TestNewMatrixRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name       string
+		typ        Type
+		rows, cols int
+		bytes      int
+		want       string
+	}{
+		{"short", F32, 2, 3, 23, "not 23 bytes"},
+		{"long", F32, 2, 3, 25, "not 25 bytes"},
+		{"a row too many", F16, 2, 3, 18, "not 18 bytes"},
+		{"half a block", Q8_0, 1, 48, 51, "a multiple of 32"},
+		{"no rows", F32, 0, 3, 0, "rows must be positive"},
+		{"negative", F32, -1, 3, 12, "rows must be positive"},
+		{"unknown type", numTypes, 1, 1, 4, "no kernels"},
+		{"overflow", F32, math.MaxInt / 2, 4, 16, "not 16 bytes"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := NewMatrix(c.typ, c.rows, c.cols, make([]byte, c.bytes))
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one with %q", err, c.want)
+			}
+		})
+	}
+}
+
+func BenchmarkMulRows(b *testing.B) {
+	r := rand.New(rand.NewPCG(7, 8))
+	const rows, cols = 64, 1536
+	x, dst := make([]float32, 256*cols), make([]float32, 256*rows)
+	for i := range x {
+		x[i] = float32(r.NormFloat64())
+	}
+	for typ := range numTypes {
+		m := randomMatrix(b, r, typ, rows, cols, 0)
+		scratch := make([]float32, m.Scratch())
+		for _, n := range []int{1, 4, 256} {
+			b.Run(fmt.Sprintf("%v/n=%d", typ, n), func(b *testing.B) {
+				for b.Loop() {
+					m.MulRows(dst, rows, 0, rows, x, n, scratch)
+				}
+				b.ReportMetric(float64(b.N)*rows*cols*float64(n)/b.Elapsed().Seconds()/1e9, "Gproducts/s")
+			})
+		}
+	}
+}
