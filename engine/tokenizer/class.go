@@ -5,8 +5,7 @@ import "unicode"
 // The peers follow newer Unicode tables than Go 1.26 (15.0): the regular
 // expressions of `tokenizers` 0.23 follow 16.0 and its Digits pre-tokenizer
 // 17.0. A code point of another class splits words elsewhere, so the missing
-// ranges are added here; a table of Go's that has them already agrees.
-// testdata/peers.py prints the differences for the installed library.
+// ranges are added here. TestPeersClasses compares every code point.
 var (
 	letters16 = &unicode.RangeTable{
 		R16: []unicode.Range16{{0x1C89, 0x1C8A, 1}, {0xA7CB, 0xA7CD, 1}, {0xA7DA, 0xA7DC, 1}},
@@ -22,6 +21,14 @@ var (
 		R32: []unicode.Range32{
 			{0x10D40, 0x10D49, 1}, {0x116D0, 0x116E3, 1}, {0x11BF0, 0x11BF9, 1}, {0x16130, 0x16139, 1},
 			{0x16D70, 0x16D79, 1}, {0x1CCF0, 0x1CCF9, 1}, {0x1E5F1, 0x1E5FA, 1},
+		},
+	}
+	marks16 = &unicode.RangeTable{
+		R16: []unicode.Range16{{0x897, 0x897, 1}},
+		R32: []unicode.Range32{
+			{0x10D69, 0x10D6D, 1}, {0x10EFC, 0x10EFC, 1}, {0x113B8, 0x113C0, 1}, {0x113C2, 0x113C2, 1},
+			{0x113C5, 0x113C5, 1}, {0x113C7, 0x113CA, 1}, {0x113CC, 0x113D0, 1}, {0x113D2, 0x113D2, 1},
+			{0x113E1, 0x113E2, 1}, {0x11F5A, 0x11F5A, 1}, {0x1611E, 0x1612F, 1}, {0x1E5EE, 0x1E5EF, 1},
 		},
 	}
 	numbers17 = &unicode.RangeTable{
@@ -78,6 +85,6 @@ func isNumeric(r rune) bool {
 // isWord is \w of Rust's regex crate: Alphabetic, M, Nd, Pc, Join_Control.
 func isWord(r rune) bool {
 	return classOf(r) == letter || r == 0x200C || r == 0x200D ||
-		unicode.In(r, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc,
+		unicode.In(r, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, marks16, numbers16,
 			unicode.Other_Alphabetic, unicode.Other_Lowercase, unicode.Other_Uppercase)
 }

@@ -312,9 +312,16 @@ func (f *jsonFile) placeAdded(t *Tokenizer, texts *[]string) error {
 		if a.special {
 			t.specials[a.text] = int(a.id)
 		}
-		if !a.normalized || t.normalize == nil {
+		if !a.normalized {
 			plain, plainTexts = append(plain, a), append(plainTexts, a.text)
-		} else if text := t.normalize(a.text); text != "" {
+			continue
+		}
+		text := a.text
+		if t.normalize != nil {
+			text = t.normalize(text)
+			(*texts)[a.id] = text // this is what it decodes to, in `tokenizers` 0.23
+		}
+		if text != "" {
 			normalized, normalizedTexts = append(normalized, a), append(normalizedTexts, text)
 		}
 	}

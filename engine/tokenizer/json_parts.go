@@ -300,7 +300,7 @@ func (t *Tokenizer) readDecoder(v any) error {
 		steps = nil
 	}
 	d := decodeRule{bytePieces: true}
-	spaces, fused := "", false
+	spaces, fused, fallback := "", false, false
 	for _, step := range steps {
 		kind, o, _, err := part(step)
 		if err != nil {
@@ -322,9 +322,10 @@ func (t *Tokenizer) readDecoder(v any) error {
 				return err
 			}
 			if scheme != prependNever {
-				d.strip = stripMarks
+				d.strip, d.mark = stripMarks, spaces
 			}
 		case "ByteFallback":
+			fallback = true
 		case "Fuse":
 			fused = true
 		case "Strip":
@@ -342,7 +343,7 @@ func (t *Tokenizer) readDecoder(v any) error {
 	t.decode = d
 	for i := range t.tokens {
 		tok := &t.tokens[i]
-		if b, ok := byteOf(tok.text); ok {
+		if b, ok := byteOf(tok.text); ok && fallback {
 			tok.bytes, tok.isByte = string([]byte{b}), true
 		} else if tok.bytes = tok.text; spaces != "" {
 			tok.bytes = strings.ReplaceAll(tok.text, spaces, " ")

@@ -161,7 +161,11 @@ func compare(t *testing.T, tok *tokenizer.Tokenizer, kind, file string, n int) {
 	}
 }
 
-const peerCases = 10_000
+// Real vocabularies and Llama 3's rules get many cases, variations of rules fewer.
+const (
+	peerCases = 10_000
+	fewCases  = 3_000
+)
 
 // TestPeersGGUF compares vocabularies of GGUF files.
 func TestPeersGGUF(t *testing.T) {
@@ -214,7 +218,39 @@ func TestPeersFiles(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			compare(t, tok, strings.TrimPrefix(filepath.Ext(path), "."), path, peerCases)
+			n := fewCases
+			if filepath.Dir(path) == stories || strings.HasPrefix(filepath.Base(path), "llama3") {
+				n = peerCases
+			}
+			compare(t, tok, strings.TrimPrefix(filepath.Ext(path), "."), path, n)
 		})
+	}
+}
+
+// TestPeersClasses compares the classes of all characters.
+func TestPeersClasses(t *testing.T) {
+	out, err := exec.Command(peersPython(t), filepath.Join("testdata", "peers.py"), "classes").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want map[string][][2]rune
+	if err := json.Unmarshal(out, &want); err != nil {
+		t.Fatal(err)
+	}
+	for name, member := range tokenizer.Classes {
+		in := map[rune]bool{}
+		for _, r := range want[name] {
+			for c := r[0]; c <= r[1]; c++ {
+				in[c] = true
+			}
+		}
+		if len(in) < 20 {
+			t.Errorf("%s: the peer has only %d", name, len(in))
+		}
+		for c := rune(0); c <= utf8.MaxRune; c++ {
+			if utf8.ValidRune(c) && member(c) != in[c] {
+				t.Errorf("%U is %s: got %v, want %v", c, name, member(c), in[c])
+			}
+		}
 	}
 }

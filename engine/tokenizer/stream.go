@@ -13,6 +13,7 @@ type decodeRule struct {
 	// one U+FFFD, as in Rust, Python and the Unicode standard.
 	bytePieces bool
 	strip      stripRule
+	mark       string // of stripMarks
 }
 
 // stripRule says what becomes of the space that encoding put before a text.
@@ -42,11 +43,8 @@ func (t *Tokenizer) NewStream() *Stream { return &Stream{t: t} }
 
 // Add takes the next id and returns the text that is complete.
 func (s *Stream) Add(id int32) string {
-	if id < 0 || int(id) >= len(s.t.tokens) || s.t.tokens[id].silent {
-		return ""
-	}
 	var out strings.Builder
-	s.add(&out, &s.t.tokens[id])
+	s.add(&out, id)
 	return out.String()
 }
 
@@ -64,9 +62,7 @@ func (t *Tokenizer) Decode(ids []int32) string {
 	var out strings.Builder
 	s := t.NewStream()
 	for _, id := range ids {
-		if id >= 0 && int(id) < len(t.tokens) && !t.tokens[id].silent {
-			s.add(&out, &t.tokens[id])
-		}
+		s.add(&out, id)
 	}
 	s.flush(&out)
 	return out.String()
@@ -76,9 +72,16 @@ func (t *Tokenizer) Decode(ids []int32) string {
 // character shows as U+FFFD, and SentencePiece drops a leading space.
 func (t *Tokenizer) Piece(id int32) string { return t.Decode([]int32{id}) }
 
-func (s *Stream) add(out *strings.Builder, tok *token) {
-	rule := s.t.decode
+func (s *Stream) add(out *strings.Builder, id int32) {
+	if id < 0 || int(id) >= len(s.t.tokens) {
+		return
+	}
+	rule, tok := s.t.decode, &s.t.tokens[id]
 	text := tok.bytes
+	if tok.silent {
+		s.flush(out)
+		return
+	}
 	if !s.started {
 		text = s.strip(tok, text)
 	}
@@ -113,7 +116,7 @@ func (s *Stream) strip(tok *token, text string) string {
 		return strings.TrimPrefix(text, " ")
 	case stripMarks:
 		s.started = true
-		return strings.ReplaceAll(text, " ", "")
+		return strings.ReplaceAll(tok.text, s.t.decode.mark, "")
 	}
 	s.started = true
 	return text

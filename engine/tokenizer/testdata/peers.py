@@ -248,7 +248,13 @@ def classes():
     pairs = "".join(chr(c) + "-" for c in chars)
     numeric = [chars[start // 2] for _, (start, end) in pre_tokenizers.Digits(True).pre_tokenize_str(pairs)
                if end == start + 1 and start % 2 == 0]
-    return {"letter": matches(r"\p{L}"), "number": matches(r"\p{N}"), "space": matches(r"\s"), "numeric": ranges(numeric)}
+    # An added token that must be a word of its own is found beside what is no word.
+    tok = Tokenizer(models.BPE(vocab={"x": 0}, merges=[]))
+    tok.add_tokens([AddedToken("w", single_word=True, normalized=False)])
+    e = tok.encode("".join("-w" + chr(c) + "-" for c in chars))
+    found = {start // 4 for start, _ in e.offsets}
+    word = ranges(c for i, c in enumerate(chars) if i not in found)
+    return {"word": word, "letter": matches(r"\p{L}"), "number": matches(r"\p{N}"), "space": matches(r"\s"), "numeric": ranges(numeric)}
 
 
 def main(args):
