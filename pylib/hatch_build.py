@@ -44,15 +44,17 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         if (goos, goarch) not in TAGS:
             sys.exit(f"llama-go has no wheel for {platform.system()} on {platform.machine()}.")
         name = "llama-go.exe" if goos == "windows" else "llama-go"
-        self._folder = Path(tempfile.mkdtemp(prefix="llama-go-wheel-"))
-        binary = self._folder / name
+        # Goes when this process ends: asking for metadata alone calls no finalize.
+        self._folder = tempfile.TemporaryDirectory(prefix="llama-go-wheel-")
+        folder = Path(self._folder.name)
+        binary = folder / name
         root = Path(self.root).parent
         given = os.environ.get("LLAMA_GO_BIN")
         if given:
             shutil.copy2(given, binary)
         else:
             self._go_build(root, binary, goos, goarch)
-        spec = self._folder / "kernel.json"
+        spec = folder / "kernel.json"
         spec.write_text(self._kernel_json(root, binary, goos), encoding="utf-8")
         build_data["shared_scripts"][str(binary)] = name
         build_data["shared_data"][str(spec)] = f"{KERNEL_DIR}/kernel.json"
@@ -62,10 +64,6 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         build_data["pure_python"] = False
         build_data["infer_tag"] = False
         build_data["tag"] = f"py3-none-{TAGS[goos, goarch]}"
-
-    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
-        """Remove the binary that was built."""
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _go_build(self, root: Path, binary: Path, goos: str, goarch: str) -> None:
         module = root / "go.mod"
@@ -81,7 +79,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
                 f"llama-go: building it needs {need} (https://go.dev/dl) and there is no `go` "
                 "command. Use a wheel, or set LLAMA_GO_BIN to a built binary."
             )
-        flags = f"-s -w -X main.version={self.metadata.version}"
+        flags = f"-s -w -X main.version=v{self.metadata.version}"
         done = subprocess.run(
             ["go", "build", "-trimpath", f"-ldflags={flags}", "-o", str(binary), "."],
             cwd=root,
