@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -116,7 +117,7 @@ func (f *fakeBackend) at(r *Row, pos int) *cell {
 	return &f.kv[r.Blocks[pos/BlockSize]][pos%BlockSize]
 }
 
-func (f *fakeBackend) KVBlockBytes() int64 { return 1 << 10 }
+func (f *fakeBackend) KVBlockBytes() int64 { return BlockSize * kvBytesPerToken(fakeConfig(1)) / 2 }
 func (f *fakeBackend) Describe() string    { return "fake" }
 func (f *fakeBackend) Close() error        { f.closed.Store(true); return nil }
 
@@ -156,12 +157,12 @@ func newFake(t *testing.T, positions, blocks int) (*Engine, *fakeBackend) {
 		return f, nil
 	}
 	e, err := OpenSource(t.Context(), cfg, weights.NewMemory(nil, weights.Halves), open,
-		Options{Precision: Exact, KVBytes: int64(blocks) * BlockSize * kvBytesPerToken(cfg)})
+		Options{Precision: Exact, KVBytes: int64(blocks) * f.KVBlockBytes()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { e.Close() })
-	e.sched = schedOf(blocks)
+	e.log = slog.New(slog.DiscardHandler)
 	return e, f
 }
 

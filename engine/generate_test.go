@@ -13,8 +13,6 @@ import (
 	"github.com/llama-go/llama-go/engine/sched"
 )
 
-func schedOf(blocks int) *sched.Scheduler { return sched.New(blocks, BlockSize, queueLimits) }
-
 func newSession(t *testing.T, e *Engine, maxBatch, maxSeqLen int) *Session {
 	t.Helper()
 	s, err := e.NewSession(maxBatch, maxSeqLen)
@@ -307,7 +305,7 @@ func TestKVLimit(t *testing.T) {
 	a, b := newSession(t, e, 8, 0), newSession(t, e, 8, 0)
 	var mem *MemoryError
 	_, err := a.Generate(t.Context(), GenerateRequest{Rows: [][]int32{ids(10, 1)}, MaxGenLen: 1000}, nil, nil)
-	if !errors.As(err, &mem) || mem.Needed != 16<<10 || mem.Available != 10<<10 || len(mem.Remedies) != 3 {
+	if !errors.As(err, &mem) || mem.Needed != 16*f.KVBlockBytes() || mem.Available != 10*f.KVBlockBytes() || len(mem.Remedies) != 3 {
 		t.Fatalf("16 of 10 blocks: %v", err)
 	}
 	// Idle rows give way; they are computed again when they come back.
@@ -337,7 +335,7 @@ func TestKVLimit(t *testing.T) {
 
 func TestBusy(t *testing.T) {
 	e, f := newFake(t, 100, 10)
-	e.sched = sched.New(10, BlockSize, sched.Limits{Running: 1, Waiting: 1, WaitingTokens: 1000})
+	e.locked(func() { e.sched = sched.New(10, BlockSize, sched.Limits{Running: 1, Waiting: 1, WaitingTokens: 1000}) })
 	started, release := make(chan struct{}), make(chan struct{})
 	var once sync.Once
 	f.setBefore(func(context.Context, *Batch) error { once.Do(func() { close(started); <-release }); return nil })

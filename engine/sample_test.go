@@ -60,9 +60,9 @@ func logitShapes(n int, rng *rand.Rand) map[string][]float32 {
 func TestNucleusEqualsFullSort(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 4))
 	var s sampler // one for all: scratch must not leak
-	for _, n := range []int{1, 2, 7, 1000, 5003} {
+	for _, n := range []int{1, 2, 7, 1000, 2003} {
 		for name, x := range logitShapes(n, rng) {
-			for _, temperature := range []float64{1e-310, 1e-3, 0.6, 1, 5, 1e6, 1e300} {
+			for _, temperature := range []float64{1e-310, 0.6, 1, 5, 1e300} {
 				for _, p := range []float64{0, 1e-9, 0.1, 0.5, 0.9, 0.95, 0.999999, math.Nextafter(1, 0)} {
 					_, maximum, _ := scan(x)
 					total := s.softmax(x, maximum, temperature)
@@ -134,12 +134,12 @@ func TestGreedyTakesTheFirstMaximum(t *testing.T) {
 // TestDrawsFollowTheDistribution compares counts with expectations: Pearson's
 // statistic of k cells stays below k + 5·√(2k) but for one case in about 10^5.
 func TestDrawsFollowTheDistribution(t *testing.T) {
-	x := make([]float32, 200)
+	x := make([]float32, 60)
 	rng := rand.New(rand.NewPCG(5, 6))
 	for i := range x {
 		x[i] = float32(rng.NormFloat64())
 	}
-	const draws = 200_000
+	const draws = 60_000
 	for _, tc := range []struct{ temperature, p float64 }{{1, 1}, {0.7, 0.9}, {2, 0.5}, {1, 7}} {
 		for _, by := range []string{"seed", "position"} {
 			t.Run(fmt.Sprintf("t=%v p=%v by %s", tc.temperature, tc.p, by), func(t *testing.T) {
