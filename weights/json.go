@@ -2,6 +2,7 @@ package weights
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -76,7 +77,8 @@ func (s *scanner) enter() error {
 
 // keySet finds duplicates: a short list first, a map when it grows.
 type keySet struct {
-	list []string
+	list [8]string
+	n    int
 	set  map[string]struct{}
 }
 
@@ -89,17 +91,19 @@ func (k *keySet) add(key string) bool {
 		k.set[key] = struct{}{}
 		return true
 	}
+	if slices.Contains(k.list[:k.n], key) {
+		return false
+	}
+	if k.n < len(k.list) {
+		k.list[k.n] = key
+		k.n++
+		return true
+	}
+	k.set = make(map[string]struct{}, 2*k.n)
 	for _, have := range k.list {
-		if have == key {
-			return false
-		}
+		k.set[have] = struct{}{}
 	}
-	if k.list = append(k.list, key); len(k.list) > 8 {
-		k.set = make(map[string]struct{}, 2*len(k.list))
-		for _, have := range k.list {
-			k.set[have] = struct{}{}
-		}
-	}
+	k.set[key] = struct{}{}
 	return true
 }
 
@@ -355,6 +359,19 @@ func (s *scanner) number() (text string, integer bool, err error) {
 func (s *scanner) integer(limit int64) (int64, error) {
 	s.space()
 	start := s.pos
+	var short int64 // up to 18 digits cannot overflow
+	for i := start; i < len(s.data) && i <= start+18; i++ {
+		c := s.data[i]
+		if c >= '0' && c <= '9' {
+			short = short*10 + int64(c-'0')
+			continue
+		}
+		if (c == ',' || c == ']') && i > start && short <= limit && (s.data[start] != '0' || i == start+1) {
+			s.pos = i
+			return short, nil
+		}
+		break // anything else is read, or refused, the long way
+	}
 	text, integer, err := s.number()
 	if err != nil {
 		return 0, err

@@ -61,12 +61,18 @@ func parseSafetensors(data []byte) ([]rawTensor, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.SortStableFunc(spans, func(a, b span) int {
-		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end))
+	order := make([]int, len(spans)) // of the data; the header's where tensors are empty
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
+		a, b := &spans[i], &spans[j]
+		return cmp.Or(cmp.Compare(a.start, b.start), cmp.Compare(a.end, b.end), cmp.Compare(i, j))
 	})
 	tensors := make([]rawTensor, len(spans))
 	end := int64(0)
-	for i, t := range spans {
+	for i, at := range order {
+		t := &spans[at]
 		if t.start != end {
 			what := "a hole before it"
 			if t.start < end {
@@ -86,7 +92,7 @@ func parseSafetensors(data []byte) ([]rawTensor, error) {
 	return tensors, nil
 }
 
-func (s *scanner) tensorError(t span, format string, args ...any) error {
+func (s *scanner) tensorError(t *span, format string, args ...any) error {
 	return &Error{Kind: s.kind, Where: fmt.Sprintf("tensor %q", clip(t.Name)), Msg: fmt.Sprintf(format, args...)}
 }
 
@@ -165,22 +171,22 @@ func (s *scanner) tensor(name string) (span, error) {
 func (s *scanner) layout(t *span, dims []int64) error {
 	bits, ok := safetensorBits[t.typeName]
 	if !ok {
-		return s.tensorError(*t, "unknown dtype %q", clip(t.typeName))
+		return s.tensorError(t, "unknown dtype %q", clip(t.typeName))
 	}
 	t.DType = safetensorTypes[t.typeName]
 	size, ok := checked.Product(dims...).Mul(checked.Of(bits)).Div(checked.Of(8)).Int64()
 	if !ok {
-		return s.tensorError(*t, "shape %v of %s has no size in bytes", dims, t.typeName)
+		return s.tensorError(t, "shape %v of %s has no size in bytes", dims, t.typeName)
 	}
 	if t.end < t.start || t.end-t.start != size {
-		return s.tensorError(*t, "data_offsets [%d, %d] hold %d bytes, shape %v of %s needs %d",
+		return s.tensorError(t, "data_offsets [%d, %d] hold %d bytes, shape %v of %s needs %d",
 			t.start, t.end, t.end-t.start, dims, t.typeName, size)
 	}
 	t.Shape = make([]int, len(dims))
 	for i, d := range dims {
 		// A dimension beside a zero one may be larger than an int; it holds no data.
 		if t.Shape[i], ok = checked.Of(d).Int(); !ok {
-			return s.tensorError(*t, "dimension %d is too large", d)
+			return s.tensorError(t, "dimension %d is too large", d)
 		}
 	}
 	return nil
