@@ -23,7 +23,7 @@ type RunOptions struct {
 	Threads        int // of an engine in this process; 0: all cores
 	Version        string
 	Model          string       // the first model; "": smollm2
-	Log            *slog.Logger // nil: slog.Default()
+	Log            *slog.Logger // nil: stderr, from LLAMA_GO_LOG's level on; warnings when that is not set
 }
 
 // Run is `llama-go kernel`: it reads the connection file, binds, and serves
@@ -32,7 +32,7 @@ type RunOptions struct {
 // cell and never ends the process.
 func Run(ctx context.Context, opt RunOptions) error {
 	if opt.Log == nil {
-		opt.Log = slog.Default()
+		opt.Log = frontLogger()
 	}
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGHUP)
 	defer stop()
@@ -91,12 +91,19 @@ func Run(ctx context.Context, opt RunOptions) error {
 	return nil
 }
 
+// frontLogger writes little: a console shows its kernel's stderr.
+func frontLogger() *slog.Logger {
+	level := slog.LevelWarn
+	_ = level.UnmarshalText([]byte(os.Getenv("LLAMA_GO_LOG"))) // an unknown level changes nothing
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+}
+
 var errParentGone = errors.New("kernel: the parent process is gone")
 
 // host is the engine in this process, or a client of the resident.
 func (opt RunOptions) host() Host {
 	if opt.InProcess {
-		return NewLocalHost(LocalOptions{Open: opt.Open, Threads: opt.Threads})
+		return NewLocalHost(LocalOptions{Open: opt.Open, Threads: opt.Threads, Version: opt.Version, Log: opt.Log})
 	}
 	return newLazyHost(func(ctx context.Context) (Host, error) {
 		return ConnectHost(ctx, ConnectOptions{ConnectionFile: opt.Resident, Version: opt.Version, ClientName: "kernel"})

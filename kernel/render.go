@@ -108,7 +108,7 @@ func (t *liveText) add(s string) {
 func (t *liveText) reading(done, total int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.closed || total == 0 || t.text.Len() > 0 || time.Since(t.started) < statusAfter || time.Since(t.last) < barEvery {
+	if t.closed || done >= total || t.text.Len() > 0 || time.Since(t.started) < statusAfter || time.Since(t.last) < barEvery {
 		return
 	}
 	t.last = time.Now()
