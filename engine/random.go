@@ -171,7 +171,7 @@ func (r *randomSource) fill(ctx context.Context, data []byte, name string, progr
 			}
 			part := data[step*fillStep*width : min(len(data), (step+1)*fillStep*width)]
 			if norm {
-				put(part, width, func(int) uint32 { return one })
+				putOnes(part, width, one)
 			} else {
 				putNormal(part, width, table, key, uint64(step)*fillStep/4)
 			}
@@ -194,30 +194,29 @@ func (r *randomSource) fill(ctx context.Context, data []byte, name string, progr
 	return first
 }
 
-// putNormal writes len(part)/width values; word is the number of the first random
-// word, each of which picks four values.
+// putNormal fills part with values of width bytes, 2 or 4. word is the number of
+// the first random word; each picks four values.
 func putNormal(part []byte, width int, table *[1 << 16]uint32, key, word uint64) {
-	var w uint64
-	put(part, width, func(i int) uint32 {
-		if i%4 == 0 {
-			w = splitmix64(key + (word+uint64(i/4))*golden)
+	for ; len(part) > 0; word++ {
+		w := splitmix64(key + word*golden)
+		a, b, c, d := table[uint16(w)], table[uint16(w>>16)], table[uint16(w>>32)], table[uint16(w>>48)]
+		var four [16]byte
+		if width == 2 {
+			binary.LittleEndian.PutUint64(four[:], uint64(a)|uint64(b)<<16|uint64(c)<<32|uint64(d)<<48)
+		} else {
+			binary.LittleEndian.PutUint64(four[:], uint64(a)|uint64(b)<<32)
+			binary.LittleEndian.PutUint64(four[8:], uint64(c)|uint64(d)<<32)
 		}
-		v := table[uint16(w)]
-		w >>= 16
-		return v
-	})
+		part = part[copy(part, four[:4*width]):]
+	}
 }
 
-// put writes values of 2 or 4 bytes.
-func put(part []byte, width int, value func(i int) uint32) {
-	if width == 2 {
-		for i := range len(part) / 2 {
-			binary.LittleEndian.PutUint16(part[2*i:], uint16(value(i)))
-		}
-		return
-	}
-	for i := range len(part) / 4 {
-		binary.LittleEndian.PutUint32(part[4*i:], value(i))
+// putOnes fills part with the bits of 1.
+func putOnes(part []byte, width int, one uint32) {
+	var bits [4]byte
+	binary.LittleEndian.PutUint32(bits[:], one)
+	for len(part) > 0 {
+		part = part[copy(part, bits[:width]):]
 	}
 }
 
