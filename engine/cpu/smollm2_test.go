@@ -18,6 +18,9 @@ const (
 	smolNLL     = 5e-5 // mean over the long text
 )
 
+// raceDetector tells whether the test runs with -race.
+var raceDetector bool
+
 type idLogit struct {
 	ID    int32
 	Logit float64
@@ -51,8 +54,8 @@ type smolGolden struct {
 
 func smolLM2(t testing.TB) (smolGolden, engine.Backend, int) {
 	t.Helper()
-	if testing.Short() {
-		t.Skip("smollm2 takes tens of seconds: not with -short")
+	if testing.Short() || raceDetector {
+		t.Skip("smollm2 takes tens of seconds, minutes under the race detector: not with -short or -race")
 	}
 	var g smolGolden
 	readGolden(t, &g, testdata.Dir(t), "smollm2", "golden.json")

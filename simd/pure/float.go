@@ -6,14 +6,14 @@ import (
 )
 
 // F16 widens an IEEE 754 binary16, exactly. The exponent moves from bias 15 to
-// 127 by a multiplication, which also normalizes subnormals; infinities and
-// NaNs (quieted) keep their payload.
+// 127 by a multiplication, which also normalizes subnormals and keeps the sign;
+// infinities and NaNs get their exponent by hand.
 func F16(h uint16) float32 {
-	b := math.Float32bits(math.Float32frombits(uint32(h&0x7fff)<<13) * 0x1p112)
+	b := uint32(int32(int16(h))<<13) & 0x8fffe000 // sign, then exponent and mantissa in place
 	if h&0x7c00 == 0x7c00 {
-		b |= 0x7f800000
+		return math.Float32frombits(b | 0x7f800000)
 	}
-	return math.Float32frombits(b | uint32(h&0x8000)<<16)
+	return math.Float32frombits(b) * 0x1p112
 }
 
 // BF16 widens a bfloat16, the upper half of a float32.
@@ -26,9 +26,16 @@ func BF16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 //	}
 func DecodeF32(dst []float32, src []byte) { // dst: (k,), src: (4k,)
 	checkLen("DecodeF32", 4*len(dst), len(src))
-	for k := 0; k < len(dst) && len(src) >= 4; k++ {
-		dst[k] = math.Float32frombits(binary.LittleEndian.Uint32(src))
-		src = src[4:]
+	for len(dst) >= 4 && len(src) >= 16 {
+		d, s := (*[4]float32)(dst), (*[16]byte)(src)
+		d[0] = math.Float32frombits(binary.LittleEndian.Uint32(s[0:]))
+		d[1] = math.Float32frombits(binary.LittleEndian.Uint32(s[4:]))
+		d[2] = math.Float32frombits(binary.LittleEndian.Uint32(s[8:]))
+		d[3] = math.Float32frombits(binary.LittleEndian.Uint32(s[12:]))
+		dst, src = dst[4:], src[16:]
+	}
+	for k := range dst {
+		dst[k] = math.Float32frombits(binary.LittleEndian.Uint32(src[4*k:]))
 	}
 }
 

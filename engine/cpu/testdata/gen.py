@@ -1,4 +1,5 @@
-"""Makes tiny.json, the golden logits of tiny random Llama models.
+"""Makes tiny.json, the golden logits of tiny random Llama models, rope.json, the
+frequencies of real models' configs, and simd/pure's dequantized.json.
 
     python gen.py            (needs torch, transformers and gguf)
 
@@ -13,6 +14,7 @@ import gguf
 import numpy as np
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
 
 M64 = (1 << 64) - 1
 
@@ -133,11 +135,33 @@ def decoded() -> dict:
     return out
 
 
+ROPES = {
+    "Llama 2": dict(head_dim=128, rope_theta=10000.0),
+    "Llama 3": dict(head_dim=128, rope_theta=500000.0),
+    "Llama 3.1": dict(head_dim=128, rope_theta=500000.0, rope_scaling=LLAMA3 | dict(original_max_position_embeddings=8192)),
+    "Llama 3.2 1B": dict(head_dim=64, rope_theta=500000.0,
+                         rope_scaling=LLAMA3 | dict(factor=32.0, original_max_position_embeddings=8192)),
+    "linear": dict(head_dim=128, rope_theta=10000.0, rope_scaling=dict(rope_type="linear", factor=2.5)),
+}
+
+
+def ropes() -> dict:
+    """The rotary frequencies that transformers computes for each config."""
+    out = {}
+    for name, c in ROPES.items():
+        rope = {"rope_type": "default"} | c.get("rope_scaling", {}) | {"rope_theta": c["rope_theta"]}
+        config = LlamaConfig(hidden_size=4 * c["head_dim"], num_attention_heads=4, head_dim=c["head_dim"], rope_parameters=rope,
+                             max_position_embeddings=131072)
+        out[name] = dict(config=c, inv_freq=[float(f) for f in LlamaRotaryEmbedding(config).inv_freq])
+    return out
+
+
 def main() -> None:
     here = pathlib.Path(__file__).parent
     torch.set_num_threads(1)
     cases = ",\n".join(json.dumps(run(*c), separators=(",", ":")) for c in CASES)
     (here / "tiny.json").write_text(f"[\n{cases}\n]\n")
+    (here / "rope.json").write_text(json.dumps(ropes(), separators=(",", ":")) + "\n")
     simd = here.parents[2] / "simd" / "pure" / "testdata"
     simd.mkdir(exist_ok=True)
     (simd / "dequantized.json").write_text(json.dumps(decoded(), separators=(",", ":")) + "\n")
