@@ -49,6 +49,7 @@ func (s *service) localHost(name, version string) *LocalHost {
 	}
 	c := s.newClient(rpc.ClientInfo{Name: name, Version: version, PID: os.Getpid(), Host: host})
 	c.inside = true
+	s.attach(c)
 	return &LocalHost{svc: s, c: c}
 }
 

@@ -96,7 +96,7 @@ func (in *instance) engine(ctx context.Context) (*engine.Engine, error) {
 		return in.eng, nil
 	}
 	eng, err := retryEvicting(in.reg, func() (*engine.Engine, error) {
-		return engine.OpenSource(ctx, in.cfg, keepOpen{in.src}, in.reg.open, engine.Options{
+		return engine.OpenSource(ctx, in.cfg, borrowed{in.overlay()}, in.reg.open, engine.Options{
 			Precision: in.precision, Threads: in.threads, MaxBatch: in.maxBatch, MaxSeqLen: in.maxSeqLen,
 		})
 	})

@@ -184,6 +184,7 @@ func (r *resident) accept(comm *messaging.Comm, open *messaging.Request) error {
 		c.close()
 		return fmt.Errorf("kernel: %d clients are attached already", maxClients)
 	}
+	r.svc.attach(c)
 	comm.OnMsg(func(req *messaging.Request) {
 		if in, err := incoming(req); err == nil {
 			peer.Receive(in, req.Channel == messaging.Control)

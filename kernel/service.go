@@ -69,15 +69,18 @@ type client struct {
 
 func (s *service) newClient(info rpc.ClientInfo) *client {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &client{
+	return &client{
 		svc: s, info: info, ctx: ctx, cancel: cancel,
 		connected: func() bool { return true }, requests: func() int { return 0 },
 		models: map[string]*model{}, sessions: map[string]*session{}, results: map[string]*logits{}, uploads: map[string]*upload{},
 	}
+}
+
+// attach makes a client count, once its fields are set.
+func (s *service) attach(c *client) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.clients[c] = struct{}{}
-	s.mu.Unlock()
-	return c
 }
 
 // touch notes that the service was used.
@@ -89,10 +92,8 @@ func (s *service) touch() {
 
 // attached counts the clients from outside, without c.
 func (s *service) attached(c *client) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	n := 0
-	for other := range s.clients {
+	for _, other := range s.allClients() {
 		if other != c && !other.inside {
 			n++
 		}

@@ -15,11 +15,8 @@ import (
 
 // Ranges of the params of model.open, model.new and session.open.
 const (
-	maxThreads      = 4096
-	maxBatchLimit   = 1 << 16
-	defaultMaxBatch = 32
-	defaultMaxSeq   = 4096
-	maxPathBytes    = 4096
+	maxThreads   = 4096
+	maxPathBytes = 4096
 )
 
 // model is a client's handle on weights. load_state_dict exchanges the
@@ -164,8 +161,8 @@ func checkThreads(n int) error {
 // checkSizes refuses limits of a session that the model cannot have; 0 is the
 // default.
 func checkSizes(cfg weights.Config, maxBatch, maxSeq int) error {
-	if maxBatch < 0 || maxBatch > maxBatchLimit {
-		return requestError("", "max_batch_size must be between 1 and %d, got %d.", maxBatchLimit, maxBatch)
+	if maxBatch < 0 || maxBatch > engine.MaxBatch {
+		return requestError("", "max_batch_size must be between 1 and %d, got %d.", engine.MaxBatch, maxBatch)
 	}
 	if maxSeq < 0 || maxSeq > cfg.MaxPositionEmbeddings {
 		return requestError("", "max_seq_len must be between 1 and %d, got %d.", cfg.MaxPositionEmbeddings, maxSeq)
@@ -258,11 +255,7 @@ func stopIDs(cfg weights.Config) []int32 {
 func parameters(cfg weights.Config) checked.Size {
 	n := checked.Of(0)
 	for _, t := range weights.TensorShapes(cfg) {
-		one := checked.Of(1)
-		for _, d := range t.Shape {
-			one = one.Mul(checked.Of(int64(d)))
-		}
-		n = n.Add(one)
+		n = n.Add(shapeSize(t.Shape))
 	}
 	return n
 }

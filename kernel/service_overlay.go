@@ -1,9 +1,11 @@
 package kernel
 
 import (
+	"context"
 	"maps"
 	"slices"
 
+	"github.com/llama-go/llama-go/internal/checked"
 	"github.com/llama-go/llama-go/weights"
 )
 
@@ -87,6 +89,59 @@ func (o *overlay) QKOrder() weights.QKOrder { return o.base.QKOrder() }
 
 // RopeFactors implements weights.Source.
 func (o *overlay) RopeFactors() []float32 { return o.base.RopeFactors() }
+
+// WeightBytes is what the tensors take that are not in memory yet: the engine
+// counts it before it asks for them.
+func (o *overlay) WeightBytes() int64 {
+	if o.dtype == 0 {
+		return 0 // a base in files
+	}
+	n := checked.Of(0)
+	for _, name := range o.names {
+		if _, ok := o.replaced[name]; !ok {
+			n = n.Add(shapeSize(o.shapes[name]).Mul(checked.Of(int64(o.dtype.BlockBytes()))))
+		}
+	}
+	b, _ := n.Int64() // model.new has checked that it fits
+	return b
+}
+
+func shapeSize(shape []int) checked.Size {
+	n := checked.Of(1)
+	for _, d := range shape {
+		n = n.Mul(checked.Of(int64(d)))
+	}
+	return n
+}
+
+// Materialize makes the tensors that are not in memory yet; ctx may end it.
+func (o *overlay) Materialize(ctx context.Context, progress func(done, total int64)) error {
+	if lazy, ok := o.base.(interface {
+		Materialize(context.Context, func(done, total int64)) error
+	}); ok && len(o.replaced) == 0 {
+		return lazy.Materialize(ctx, progress)
+	}
+	total, done := o.WeightBytes(), int64(0)
+	for _, name := range o.names {
+		if _, ok := o.replaced[name]; ok || o.dtype == 0 {
+			continue
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		v, _ := o.base.Tensor(name)
+		done += int64(len(v.Data))
+		if progress != nil {
+			progress(done, total)
+		}
+	}
+	return nil
+}
+
+// borrowed is an overlay that its user may close: the instance keeps it.
+type borrowed struct{ *overlay }
+
+func (borrowed) Close() error { return nil }
 
 // Close implements weights.Source.
 func (o *overlay) Close() error {

@@ -34,10 +34,10 @@ func (c *client) openSession(p rpc.SessionParams) (rpc.SessionResult, error) {
 		return rpc.SessionResult{}, err
 	}
 	if p.MaxBatchSize == 0 {
-		p.MaxBatchSize = defaultMaxBatch
+		p.MaxBatchSize = engine.DefaultMaxBatch
 	}
 	if p.MaxSeqLen == 0 {
-		p.MaxSeqLen = min(m.cfg.MaxPositionEmbeddings, defaultMaxSeq)
+		p.MaxSeqLen = min(m.cfg.MaxPositionEmbeddings, engine.DefaultMaxSeqLen)
 	}
 	s := &session{model: m, maxBatch: p.MaxBatchSize, maxSeqLen: p.MaxSeqLen, turn: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(c.ctx)
@@ -197,8 +197,8 @@ func (s *session) checkForward(p rpc.ForwardParams) (int64, error) {
 	kept := n
 	if p.Keep != nil {
 		kept = len(p.Keep)
-		if kept == 0 || kept > n {
-			return 0, requestError("", "keep has %d positions, expected 1 to %d", kept, n)
+		if kept == 0 || kept > maxKeep {
+			return 0, requestError("", "keep has %d positions, expected 1 to %d", kept, maxKeep)
 		}
 		for _, k := range p.Keep {
 			if k < 0 || k >= n {
@@ -215,8 +215,8 @@ func (s *session) checkForward(p rpc.ForwardParams) (int64, error) {
 
 // Ranges of generate's params.
 const (
-	maxTopLogProbs = 100
-	maxStopIDs     = 1024
+	maxStopIDs = 1024
+	maxKeep    = 1 << 20 // positions that a forward keeps
 )
 
 // checkGenerate checks generate's params.
@@ -233,8 +233,8 @@ func (s *session) checkGenerate(p *rpc.GenerateParams) error {
 		return requestError("", "top_p is %v, expected a number from 0 to 1", p.TopP)
 	case len(p.Seeds) != 0 && len(p.Seeds) != len(p.Rows):
 		return requestError("pass one seed a row", "%d seeds for %d rows", len(p.Seeds), len(p.Rows))
-	case p.TopLogProbs < 0 || p.TopLogProbs > min(maxTopLogProbs, s.model.cfg.VocabSize):
-		return requestError("", "top_logprobs is %d, expected 0 to %d", p.TopLogProbs, min(maxTopLogProbs, s.model.cfg.VocabSize))
+	case p.TopLogProbs < 0 || p.TopLogProbs > min(engine.MaxTopLogProbs, s.model.cfg.VocabSize):
+		return requestError("", "top_logprobs is %d, expected 0 to %d", p.TopLogProbs, min(engine.MaxTopLogProbs, s.model.cfg.VocabSize))
 	case len(p.StopIDs) > maxStopIDs:
 		return requestError("", "stop_token_ids has %d ids, at most %d are allowed", len(p.StopIDs), maxStopIDs)
 	case p.Text && s.model.text.tok == nil:

@@ -272,11 +272,7 @@ func castBytes(cfg weights.Config, base *overlay, matched []*uploaded, assign bo
 		if plainTypes[t.dtype] == dtype && !isQK(t.canonical) {
 			continue
 		}
-		one := checked.Of(int64(dtype.BlockBytes()))
-		for _, d := range t.shape {
-			one = one.Mul(checked.Of(int64(d)))
-		}
-		n = n.Add(one)
+		n = n.Add(shapeSize(t.shape).Mul(checked.Of(int64(dtype.BlockBytes()))))
 	}
 	b, _ := n.Int64()
 	return b

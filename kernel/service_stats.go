@@ -28,6 +28,9 @@ func (s *service) ps() rpc.PSResult {
 		IdleLimit: s.idle.Seconds(), RSSBytes: rssBytes(), Models: notNil(s.psModels()), Clients: []rpc.PSClient{},
 	}
 	for _, c := range s.allClients() {
+		if c.inside && len(c.allModels()) == 0 {
+			continue
+		}
 		pc := rpc.PSClient{ClientInfo: c.info, Connected: c.connected(), Models: []string{}, Requests: c.requests()}
 		for _, m := range c.allModels() {
 			pc.Models = append(pc.Models, m.info.Name)
@@ -125,9 +128,16 @@ func (c *client) askShutdown(p rpc.ShutdownParams) error {
 	if c.svc.stop == nil {
 		return requestError("", "this engine has no process of its own to shut down")
 	}
-	if n := c.svc.attached(c); n > 0 && !p.Force {
+	n := 0
+	for _, other := range c.svc.allClients() {
+		// One whose connections are gone has only its lease left.
+		if other != c && !other.inside && other.connected() {
+			n++
+		}
+	}
+	if n > 0 && !p.Force {
 		return kindError(rpc.KindBusy, "close them (llama-go ps lists them), or pass force=True (llama-go stop --force)",
-			"%d other clients are attached to the resident", n)
+			"other clients are attached to the resident: %d", n)
 	}
 	c.svc.stop()
 	return nil
