@@ -126,67 +126,34 @@ func (f *frameReader) read(p []byte) (int, error) {
 	return 0, err
 }
 
-// chunks are reused for the parts of large frames while they come in.
-var chunks = sync.Pool{New: func() any { return new([maxAhead]byte) }}
+// parts are reused for the parts of large frames while they come in.
+var parts = sync.Pool{New: func() any { return new([maxAhead]byte) }}
 
 // body reads a frame of size bytes. Memory grows with what has come in, by at
-// most maxAhead; grow is asked before each step. A frame above maxAhead is
-// gathered in reused chunks and copied once.
-func (f *frameReader) body(size int64, grow func(n int) error) ([]byte, error) {
-	if size <= 64<<10 {
-		if err := grow(int(size)); err != nil {
-			return nil, err
-		}
+// most maxAhead: a larger frame is gathered in reused parts and copied once.
+func (f *frameReader) body(size int64) ([]byte, error) {
+	if size <= maxAhead {
 		b := make([]byte, size)
 		return b, f.full(b)
 	}
-	var parts []*[maxAhead]byte
+	var got []*[maxAhead]byte
 	defer func() {
-		for _, c := range parts {
-			chunks.Put(c)
+		for _, p := range got {
+			parts.Put(p)
 		}
 	}()
-	var b []byte // small steps first: an unverified peer gets no chunk for a promise
-	for rest := size; ; {
-		step := int(min(rest, int64(max(len(b), 64<<10)), maxAhead))
-		if err := grow(step); err != nil {
+	for rest := size; rest > 0; {
+		p := parts.Get().(*[maxAhead]byte)
+		got = append(got, p)
+		n := min(rest, maxAhead)
+		if err := f.full(p[:n]); err != nil {
 			return nil, err
 		}
-		if len(b)+step > maxAhead {
-			break
-		}
-		b = append(b, make([]byte, step)...)
-		if err := f.full(b[len(b)-step:]); err != nil {
-			return nil, err
-		}
-		if rest -= int64(step); rest == 0 {
-			return b, nil
-		}
-	}
-	return f.large(b, size, grow, &parts)
-}
-
-// large reads the rest of a frame that begins with head.
-func (f *frameReader) large(head []byte, size int64, grow func(int) error, parts *[]*[maxAhead]byte) ([]byte, error) {
-	rest := size - int64(len(head))
-	for got := int64(0); got < rest; {
-		step := int(min(rest-got, maxAhead))
-		if got > 0 {
-			if err := grow(step); err != nil {
-				return nil, err
-			}
-		}
-		c := chunks.Get().(*[maxAhead]byte)
-		*parts = append(*parts, c)
-		if err := f.full(c[:step]); err != nil {
-			return nil, err
-		}
-		got += int64(step)
+		rest -= n
 	}
 	b := make([]byte, size)
-	n := copy(b, head)
-	for _, c := range *parts {
-		n += copy(b[n:], c[:])
+	for i, p := range got {
+		copy(b[i*maxAhead:], p[:])
 	}
 	return b, nil
 }

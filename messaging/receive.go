@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -24,8 +23,12 @@ type receiver struct {
 // counted, and their rest is skipped unread.
 func (rc *receiver) read(p *peer, deliver func(*Message) error) error {
 	f := newFrameReader(p.conn)
-	defer rc.budget.release(p)
-	a := assembly{delim: -1}
+	var a assembly
+	defer func() {
+		rc.budget.release(p)
+		a.slab.reset()
+	}()
+	a.reset()
 	for {
 		h, err := f.header()
 		if err != nil {
@@ -41,7 +44,7 @@ func (rc *receiver) read(p *peer, deliver func(*Message) error) error {
 			if err := rc.finish(p, &a, deliver); err != nil {
 				return err
 			}
-			a = assembly{delim: -1}
+			a.reset()
 		}
 		if a.parts == 0 {
 			f.messageEnd()
@@ -51,57 +54,66 @@ func (rc *receiver) read(p *peer, deliver func(*Message) error) error {
 
 // assembly is a message while it comes in.
 type assembly struct {
-	frames   [][]byte
-	parts    int
-	size     int64
-	delim    int // index of the delimiter, -1 before it
-	verified bool
-	dropped  bool // skip the rest
+	slab    slab     // frames up to the fourth JSON frame, until they are verified
+	frames  [][]byte // verified frames, then buffers
+	parts   int
+	size    int64
+	delim   int  // index of the delimiter, -1 before it
+	dropped bool // skip the rest
+}
+
+func (a *assembly) reset() {
+	a.slab.reset()
+	*a = assembly{slab: a.slab, delim: -1}
 }
 
 // frame reads one frame into the assembly and checks the signature as soon as
 // the fourth JSON frame is in.
 func (rc *receiver) frame(f *frameReader, h frameHeader, p *peer, a *assembly) error {
-	a.parts++
-	a.size += h.size // no overflow: each is at most maxBuffer past the next check
+	verified := a.frames != nil
 	limit := rc.maxJSON
-	if a.verified || a.dropped {
+	if verified || a.dropped {
 		limit = rc.maxBuffer
 	}
-	switch {
-	case a.parts > maxParts:
+	if a.parts++; a.parts > maxParts {
 		return fmt.Errorf("%w: more than %d frames in a message", ErrLimit, maxParts)
-	case h.size > limit:
+	}
+	if h.size > limit {
 		return fmt.Errorf("%w: frame of %d bytes, at most %d", ErrLimit, h.size, limit)
-	case a.size > maxMessage:
+	}
+	if a.size += h.size; a.size > maxMessage {
 		return fmt.Errorf("%w: message of more than %d bytes", ErrLimit, maxMessage)
+	}
+	switch {
 	case a.dropped:
 		return f.skip(h.size)
-	}
-	grow := func(n int) error { return rc.budget.take(p, n) }
-	if a.verified {
-		grow = func(int) error { return nil }
-	}
-	b, err := f.body(h.size, grow)
-	if err != nil {
+	case verified:
+		b, err := f.body(h.size)
+		a.frames = append(a.frames, b)
 		return err
 	}
-	a.frames = append(a.frames, b)
+	if err := a.slab.read(f, h.size, func(n int) error { return rc.budget.take(p, n) }); err != nil {
+		return err
+	}
+	last := len(a.slab.ends) - 1
 	if a.delim < 0 {
-		if bytes.Equal(b, delimiter) {
-			a.delim = len(a.frames) - 1
+		if b, ok := a.slab.frame(last, len(delimiter)); ok && bytes.Equal(b, delimiter) {
+			a.delim = last
 		}
 		return nil
 	}
-	if !a.verified && len(a.frames) == a.delim+2+jsonFrames {
-		rc.budget.release(p)
-		if err := rc.codec.check(a.frames[a.delim+1:]); err != nil {
-			rc.drop(a, err)
-			return nil
-		}
-		a.verified = true
-		p.verified.Store(true)
+	if last < a.delim+1+jsonFrames {
+		return nil
 	}
+	err := rc.codec.check(&a.slab, a.delim)
+	if err != nil {
+		rc.drop(p, a, err)
+		return nil
+	}
+	p.verified.Store(true)
+	a.frames = a.slab.frames()
+	a.slab.reset()
+	rc.budget.release(p)
 	return nil
 }
 
@@ -110,26 +122,27 @@ func (rc *receiver) finish(p *peer, a *assembly, deliver func(*Message) error) e
 	switch {
 	case a.dropped:
 		return nil
-	case !a.verified:
-		rc.budget.release(p)
-		err := ErrTooShort
-		if a.delim < 0 {
-			err = ErrNoDelimiter
+	case a.frames != nil:
+		m, err := decode(a.frames, a.delim)
+		if err != nil {
+			rc.drop(p, a, err)
+			return nil
 		}
-		rc.drop(a, err)
-		return nil
+		return deliver(m)
+	case a.delim < 0:
+		rc.drop(p, a, ErrNoDelimiter)
+	default:
+		rc.drop(p, a, ErrTooShort)
 	}
-	m, err := decode(a.frames, a.delim)
-	if err != nil {
-		rc.drop(a, err)
-		return nil
-	}
-	return deliver(m)
+	return nil
 }
 
-func (rc *receiver) drop(a *assembly, why error) {
+// drop forgets a message; what is still to come of it is skipped.
+func (rc *receiver) drop(p *peer, a *assembly, why error) {
 	a.dropped = true
 	a.frames = nil
+	a.slab.reset()
+	rc.budget.release(p)
 	rc.drops.add(why)
 }
 
@@ -139,7 +152,7 @@ func answerCommand(f *frameReader, h frameHeader, p *peer, subscribe func(topic 
 	if h.size > maxCommand {
 		return fmt.Errorf("%w: command of %d bytes, at most %d", ErrLimit, h.size, maxCommand)
 	}
-	b, err := f.body(h.size, func(int) error { return nil })
+	b, err := f.body(h.size)
 	if err != nil {
 		return err
 	}
@@ -159,63 +172,6 @@ func answerCommand(f *frameReader, h frameHeader, p *peer, subscribe func(topic 
 		}
 	}
 	return nil
-}
-
-// budget bounds what connections hold ahead of a verified signature.
-type budget struct {
-	mu    sync.Mutex
-	held  map[*peer]int
-	total int
-}
-
-func newBudget() *budget { return &budget{held: map[*peer]int{}} }
-
-// take gives p n more bytes. When all connections together hold too much, the
-// one that holds the most is closed, those that never signed anything first.
-func (b *budget) take(p *peer, n int) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.held[p]+n > maxUnverified {
-		return fmt.Errorf("%w: more than %d bytes ahead of a signature", ErrLimit, maxUnverified)
-	}
-	if err := p.err(); err != nil {
-		return err
-	}
-	for b.total+n > maxUnverifiedTotal {
-		victim := p
-		for q, held := range b.held {
-			if worse(q, held, victim, b.held[victim]) {
-				victim = q
-			}
-		}
-		err := fmt.Errorf("%w: connections hold more than %d bytes ahead of a signature", ErrLimit, maxUnverifiedTotal)
-		if victim == p {
-			return err
-		}
-		victim.close(err)
-		b.drop(victim)
-	}
-	b.held[p] += n
-	b.total += n
-	return nil
-}
-
-func worse(p *peer, held int, q *peer, heldQ int) bool {
-	if pv, qv := p.verified.Load(), q.verified.Load(); pv != qv {
-		return qv
-	}
-	return held > heldQ
-}
-
-func (b *budget) release(p *peer) {
-	b.mu.Lock()
-	b.drop(p)
-	b.mu.Unlock()
-}
-
-func (b *budget) drop(p *peer) {
-	b.total -= b.held[p]
-	delete(b.held, p)
 }
 
 // drops counts dropped messages and logs one line a second at most.

@@ -21,7 +21,7 @@ func echo(p *peer) error {
 			if size += h.size; h.size > maxHeartbeat || size > maxHeartbeat || len(frames) == maxParts {
 				return fmt.Errorf("%w: heartbeat of %d bytes and %d frames, at most %d and %d", ErrLimit, size, len(frames)+1, maxHeartbeat, maxParts)
 			}
-			b, err := f.body(h.size, func(int) error { return nil })
+			b, err := f.body(h.size)
 			if err != nil {
 				return err
 			}

@@ -18,30 +18,23 @@ func (s signer) sign(frames ...[]byte) string {
 	if len(s.key) == 0 {
 		return ""
 	}
-	return hex.EncodeToString(s.sum(frames))
-}
-
-func (s signer) sum(frames [][]byte) []byte {
 	h := hmac.New(sha256.New, s.key)
 	for _, f := range frames {
 		h.Write(f)
 	}
-	return h.Sum(nil)
+	return hex.EncodeToString(h.Sum(nil))
 }
 
-// verify reports whether signature is that of the frames, in time that does not
-// depend on where they differ, and returns its raw bytes for the replay set.
-func (s signer) verify(signature []byte, frames [][]byte) (sum [sha256.Size]byte, ok bool) {
-	if len(s.key) == 0 {
-		return sum, true
-	}
+// verify reports whether signature is want in hex, in time that does not depend
+// on where they differ, and returns its raw bytes for the replay set.
+func (s signer) verify(signature, want []byte) (sum [sha256.Size]byte, ok bool) {
 	if len(signature) != hex.EncodedLen(len(sum)) {
 		return sum, false
 	}
 	if _, err := hex.Decode(sum[:], signature); err != nil {
 		return sum, false
 	}
-	return sum, hmac.Equal(sum[:], s.sum(frames))
+	return sum, hmac.Equal(sum[:], want)
 }
 
 // replaySet remembers the last verified signatures. Only verified ones enter,

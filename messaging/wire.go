@@ -2,6 +2,8 @@ package messaging
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -36,14 +38,21 @@ func newCodec(key string) *codec {
 	return &codec{signer: signer{[]byte(key)}, replay: newReplaySet(replaySize)}
 }
 
-// check verifies the frames after the delimiter: signature and JSON frames as
-// received. It parses nothing.
-func (c *codec) check(frames [][]byte) error {
-	sum, ok := c.verify(frames[0], frames[1:1+jsonFrames])
+// check verifies the message whose delimiter is frame delim of the slab:
+// signature and JSON frames as received. It parses nothing.
+func (c *codec) check(s *slab, delim int) error {
+	if len(c.key) == 0 {
+		return nil
+	}
+	signature, ok := s.frame(delim+1, hex.EncodedLen(sha256.Size))
 	if !ok {
 		return ErrSignature
 	}
-	if len(c.key) > 0 && !c.replay.add(sum) {
+	sum, ok := c.verify(signature, s.sum(c.key, delim+2, delim+2+jsonFrames))
+	if !ok {
+		return ErrSignature
+	}
+	if !c.replay.add(sum) {
 		return ErrReplayed
 	}
 	return nil

@@ -98,7 +98,7 @@ func (x *xpub) receive(p *peer) error {
 			err = answerCommand(f, h, p, func(topic []byte, on bool) error { return x.subscribe(p, topic, on) })
 		default:
 			var b []byte
-			if b, err = f.body(h.size, func(int) error { return nil }); err == nil {
+			if b, err = f.body(h.size); err == nil {
 				if len(b) == 0 || b[0] > 1 {
 					err = fmt.Errorf("%w: neither subscription nor cancellation on iopub", ErrFrame)
 				} else {

@@ -1,0 +1,5 @@
+//go:build !race
+
+package messaging
+
+const raceEnabled = false
