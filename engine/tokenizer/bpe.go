@@ -7,8 +7,9 @@ import (
 
 // bpe is byte-pair encoding by a list of merges, as `tokenizers` does it.
 type bpe struct {
-	ids    map[string]int32 // of a word's text (byte-level: its bytes)
-	merges *pairTable
+	ids     map[string]int32 // of a word's text (byte-level: its bytes)
+	merges  *pairTable
+	nMerges int
 	// bytes are the ids of single bytes, -1 where the vocabulary has none
 	// (byte-level), or of the <0xNN> tokens (byte fallback).
 	bytes        [256]int32
@@ -24,6 +25,8 @@ func (b *bpe) pair(_ string, l, r *symbol) (uint32, int32) {
 	p := b.merges.get(l.id, r.id)
 	return p.rank, p.id
 }
+
+func (b *bpe) ranks() int { return b.nMerges }
 
 // encode appends the ids of one word.
 func (b *bpe) encode(dst []int32, word string, s *scratch) []int32 {
@@ -123,7 +126,7 @@ func (b *bpe) addMerges(n int, at func(i int) (l, r string), ids map[string]int3
 	if n > maxVocab {
 		return errorf("%d merges, at most %d are supported", n, maxVocab)
 	}
-	b.merges = newPairTable(n)
+	b.merges, b.nMerges = newPairTable(n), n
 	var joined []byte
 	for i := range n {
 		l, r := at(i)

@@ -20,12 +20,14 @@ type rules interface {
 	// pair returns the rank and id of l and r merged; noRank: they do not.
 	// word is the text that their offsets refer to.
 	pair(word string, l, r *symbol) (rank uint32, id int32)
+	// ranks is one more than the highest rank.
+	ranks() int
 }
 
 const (
 	noRank = ^uint32(0)
 	// smallWord is the number of symbols up to which looking for the best pair
-	// anew after each merge beats a heap.
+	// anew after each merge beats a queue.
 	smallWord = 24
 )
 
@@ -33,7 +35,10 @@ const (
 type scratch struct {
 	syms  []symbol
 	pairs []pair
-	heap  candidates
+	queue buckets
+	// note, if set, is told of each pair that may merge: the text of both, the
+	// length of the left one, and the id that they would make.
+	note func(text string, left, id int32)
 }
 
 // pair is the merge of a symbol with its right neighbour.
@@ -54,7 +59,7 @@ func (s *scratch) merge(word string, r rules) {
 	if len(s.syms) <= smallWord {
 		s.mergeSmall(word, r)
 	} else {
-		s.mergeHeap(word, r)
+		s.mergeQueue(word, r)
 	}
 }
 
@@ -72,6 +77,15 @@ func (s *scratch) join(i, id int32) {
 // dead marks a symbol that was merged into its left neighbour.
 const dead = -100
 
+// consider looks up the pair (l, r), which has just become one.
+func (s *scratch) consider(word string, rules rules, l, r int32) pair {
+	rank, id := rules.pair(word, &s.syms[l], &s.syms[r])
+	if s.note != nil && rank != noRank {
+		s.note(word[s.syms[l].start:s.syms[r].end], s.syms[r].start-s.syms[l].start, id)
+	}
+	return pair{rank, id}
+}
+
 func (s *scratch) mergeSmall(word string, r rules) {
 	s.pairs = slices.Grow(s.pairs[:0], len(s.syms))[:len(s.syms)]
 	at := func(i int32) pair {
@@ -79,8 +93,7 @@ func (s *scratch) mergeSmall(word string, r rules) {
 		if n < 0 {
 			return pair{rank: noRank}
 		}
-		rank, id := r.pair(word, &s.syms[i], &s.syms[n])
-		return pair{rank, id}
+		return s.consider(word, r, i, n)
 	}
 	for i := range s.syms {
 		s.pairs[i] = at(int32(i))
@@ -98,101 +111,46 @@ func (s *scratch) mergeSmall(word string, r rules) {
 		i := int32(best)
 		s.pairs[s.syms[i].next].rank = noRank
 		s.join(i, s.pairs[i].id)
-		s.pairs[i] = at(i)
 		if p := s.syms[i].prev; p >= 0 {
 			s.pairs[p] = at(p)
 		}
+		s.pairs[i] = at(i)
 	}
 }
 
-func (s *scratch) mergeHeap(word string, r rules) {
-	h := &s.heap
-	h.reset()
+// mergeQueue merges words of any length.
+func (s *scratch) mergeQueue(word string, r rules) {
+	q := &s.queue
+	q.reset(r.ranks())
 	push := func(i int32) {
 		n := s.syms[i].next
-		if rank, id := r.pair(word, &s.syms[i], &s.syms[n]); rank != noRank {
-			h.push(candidate{uint64(rank)<<32 | uint64(i), id})
+		if n < 0 {
+			return
+		}
+		if p := s.consider(word, r, i, n); p.rank != noRank {
+			q.push(p.rank, i)
 		}
 	}
 	for i := range len(s.syms) - 1 {
 		push(int32(i))
 	}
 	for {
-		c, ok := h.pop()
+		rank, i, ok := q.pop()
 		if !ok {
 			return
 		}
-		i := int32(uint32(c.key))
 		l := &s.syms[i]
 		if l.id == dead || l.next < 0 {
 			continue
 		}
-		// The pair may have changed since it was pushed: its text then ends
-		// elsewhere, and it makes another token.
-		if rank, id := r.pair(word, l, &s.syms[l.next]); rank == noRank || id != c.id {
+		now, id := r.pair(word, l, &s.syms[l.next])
+		if now != rank {
 			continue
 		}
-		s.join(i, c.id)
-		if l.next >= 0 {
-			push(i)
-		}
+		s.join(i, id)
 		if l.prev >= 0 {
 			push(l.prev)
 		}
+		push(i)
 	}
-}
-
-// candidate is a pair that may merge: its rank above the index of its left
-// symbol, and the id that it makes.
-type candidate struct {
-	key uint64
-	id  int32
-}
-
-// candidates is a binary heap by key.
-type candidates struct{ h []candidate }
-
-func (c *candidates) reset() { c.h = c.h[:0] }
-
-func (c *candidates) push(x candidate) {
-	c.h = append(c.h, x)
-	i := len(c.h) - 1
-	for i > 0 {
-		p := (i - 1) / 2
-		if c.h[p].key <= x.key {
-			break
-		}
-		c.h[i] = c.h[p]
-		i = p
-	}
-	c.h[i] = x
-}
-
-func (c *candidates) pop() (candidate, bool) {
-	n := len(c.h) - 1
-	if n < 0 {
-		return candidate{}, false
-	}
-	top, x := c.h[0], c.h[n]
-	c.h = c.h[:n]
-	if n == 0 {
-		return top, true
-	}
-	i := 0
-	for {
-		k := 2*i + 1
-		if k >= n {
-			break
-		}
-		if k+1 < n && c.h[k+1].key < c.h[k].key {
-			k++
-		}
-		if x.key <= c.h[k].key {
-			break
-		}
-		c.h[i] = c.h[k]
-		i = k
-	}
-	c.h[i] = x
-	return top, true
 }

@@ -59,6 +59,8 @@ func (m *spm) pair(word string, l, r *symbol) (uint32, int32) {
 	return m.rank[id], id
 }
 
+func (m *spm) ranks() int { return len(m.rank) }
+
 // Ids of symbols that are no piece.
 const (
 	unknownChar = -1
@@ -175,8 +177,15 @@ func (m *spm) encode(dst []int32, text string, s *scratch) []int32 {
 	e := spmEncoder{m: m, s: s, dst: dst}
 	if m.unused != nil {
 		// Which parts an unused piece falls into depends on the whole text.
-		e.splits = map[string]int{}
+		// sentencepiece goes by the pair that was found last.
+		e.splits = map[string]int32{}
+		s.note = func(text string, left, id int32) {
+			if m.unused[id] {
+				e.splits[text] = left
+			}
+		}
 		e.segment(text)
+		s.note = nil
 		return e.dst
 	}
 	for m.words && text != "" {
@@ -205,6 +214,6 @@ type spmEncoder struct {
 	m       *spm
 	s       *scratch
 	dst     []int32
-	splits  map[string]int // an unused piece -> length of its left part
-	unknown bool           // the last id is the unknown token
+	splits  map[string]int32 // an unused piece -> length of its left part
+	unknown bool             // the last id is the unknown token
 }

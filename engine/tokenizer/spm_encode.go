@@ -5,11 +5,7 @@ import "unicode/utf8"
 // segment appends the ids of a part of the text that nothing merges out of.
 func (e *spmEncoder) segment(text string) {
 	e.symbols(text)
-	if e.splits != nil {
-		e.s.merge(text, &recorder{e})
-	} else {
-		e.s.merge(text, e.m)
-	}
+	e.s.merge(text, e.m)
 	for i := int32(0); i >= 0; i = e.s.syms[i].next {
 		y := &e.s.syms[i]
 		if y.id >= 0 && !e.m.shadowed && e.splits == nil {
@@ -75,16 +71,4 @@ func (e *spmEncoder) emit(text string) {
 		e.dst = append(e.dst, m.unk)
 	}
 	e.unknown = true
-}
-
-// recorder notes which parts each unused piece was made from.
-type recorder struct{ e *spmEncoder }
-
-// pair implements rules.
-func (r *recorder) pair(word string, a, b *symbol) (uint32, int32) {
-	rank, id := r.e.m.pair(word, a, b)
-	if rank != noRank && r.e.m.unused[id] {
-		r.e.splits[word[a.start:b.end]] = int(a.end - a.start)
-	}
-	return rank, id
 }
