@@ -206,8 +206,9 @@ func (g ggufFile) set(pairs ...ggufKV) ggufFile {
 
 // tinyGGUF is a good file of tinyConfig: matrices of type typ, norms F32, tied
 // output and a vocabulary of eight tokens.
-func tinyGGUF(typ uint32) ggufFile {
-	c := tinyConfig
+func tinyGGUF(typ uint32) ggufFile { return ggufOf(tinyConfig, typ) }
+
+func ggufOf(c Config, typ uint32) ggufFile {
 	c.TieWordEmbeddings = true
 	g := ggufFile{keys: []ggufKV{
 		{"general.architecture", strValue("llama")},

@@ -153,14 +153,15 @@ func (p place) identity(tokenizerPath string) (string, error) {
 		}
 	}
 	if tokenizerPath != "" {
-		t, name, err := openNamed(tokenizerPath, (*folder).tokenizerName)
-		if err == nil {
+		if t, name, err := openNamed(tokenizerPath, (*folder).tokenizerName); err == nil {
 			add(t, name)
 			t.close()
 		}
-	} else if up, err := openFolder(filepath.Dir(p.dir)); err == nil && p.tokenizerName() == "" {
-		add(up, up.tokenizerName())
-		up.close()
+	} else if p.tokenizerName() == "" {
+		if up, err := openFolder(filepath.Dir(p.dir)); err == nil {
+			add(up, up.tokenizerName())
+			up.close()
+		}
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
 }

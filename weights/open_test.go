@@ -118,11 +118,9 @@ func TestVocabularies(t *testing.T) {
 func TestOpenGGUFTypes(t *testing.T) {
 	for id, typ := range ggmlTypes {
 		t.Run(typ.name, func(t *testing.T) {
-			g := tinyGGUF(id)
-			if typ.block == 256 {
-				t.Skip("the tiny model's rows have 32 elements")
-			}
-			dir := folderOf(t, map[string][]byte{"m.gguf": g.bytes()})
+			wide := tinyConfig // whole blocks of every type
+			wide.HiddenSize, wide.IntermediateSize, wide.HeadDim = 256, 256, 64
+			dir := folderOf(t, map[string][]byte{"m.gguf": ggufOf(wide, id).bytes()})
 			c, err := Open(context.Background(), dir, Options{})
 			if typ.dtype == 0 {
 				refused(t, err, KindCheckpoint, "token_embd.weight", "is "+typ.name, "supported are F32, F16, BF16, Q8_0, Q4_0, Q4_1")
@@ -133,7 +131,7 @@ func TestOpenGGUFTypes(t *testing.T) {
 			}
 			defer c.Close()
 			v, ok := c.Tensor("model.layers.1.mlp.down_proj.weight")
-			if want := 32 * 32 / typ.dtype.BlockSize() * typ.dtype.BlockBytes(); !ok || v.DType != typ.dtype || len(v.Data) != want {
+			if want := 256 * 256 / typ.dtype.BlockSize() * typ.dtype.BlockBytes(); !ok || v.DType != typ.dtype || len(v.Data) != want {
 				t.Errorf("%v has type %s and %d bytes, expected %d", v.Shape, v.DType, len(v.Data), want)
 			}
 			if !slices.Equal(c.EOS, []int{0, 2}) || c.ChatTemplate != "{{ x }}" || !c.Config.TieWordEmbeddings {
