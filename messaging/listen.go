@@ -96,15 +96,21 @@ func (s *socket) makeRoom(p *peer) (victim *peer, full bool) {
 		return nil, false
 	}
 	for q := range s.peers {
-		if (same < maxConns || q.uid == p.uid) && !s.trusted(q) && (victim == nil || q.opened.Before(victim.opened)) {
+		if (same < maxConns || q.uid == p.uid) && !q.verified.Load() && (victim == nil || s.before(q, victim)) {
 			victim = q
 		}
 	}
 	return victim, victim == nil
 }
 
-func (s *socket) trusted(p *peer) bool {
-	return p.verified.Load() || s.trusts != nil && s.trusts(p)
+// before reports whether p has to go rather than q: not trusted, then older.
+func (s *socket) before(p, q *peer) bool {
+	if s.trusts != nil {
+		if tp, tq := s.trusts(p), s.trusts(q); tp != tq {
+			return tq
+		}
+	}
+	return p.opened.Before(q.opened)
 }
 
 // run greets a peer and serves it until its connection ends; the error says
