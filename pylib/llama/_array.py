@@ -73,7 +73,7 @@ class Logits:
     def __getitem__(self, key: Any) -> Any:
         keys = key if isinstance(key, tuple) else (key,)
         keys = _expand(keys)
-        if not all(isinstance(k, (int, slice)) or hasattr(k, "__index__") for k in keys):
+        if not all(_basic(k) for k in keys):
             return self.numpy()[key]  # fancy indexing: numpy's rules on all of it
         picks: list[range] = []
         rest: list[Any] = []
@@ -212,6 +212,13 @@ class Logits:
             response = self._rpc.call("result.read", params)
             view = check_tensor(response.result["data"], response.buffers)
             out[done : done + count] = np.frombuffer(view, np.dtype("<f4"))
+
+
+def _basic(key: Any) -> bool:
+    """Say whether an index is an integer or a slice, and no mask or array."""
+    if isinstance(key, (bool, slice)):
+        return isinstance(key, slice)
+    return hasattr(key, "__index__") and getattr(key, "shape", ()) == ()
 
 
 def _expand(keys: tuple[Any, ...]) -> tuple[Any, ...]:

@@ -249,14 +249,13 @@ def _send(model: ModelHandle, tensors: Mapping[str, _Tensor], *, assign: bool) -
             step = _PIECE // _ITEM[tensor.dtype] * _ITEM[tensor.dtype]
             for offset in range(0, max(len(tensor.data), 1), step):
                 piece = tensor.data[offset : offset + step]
-                shape = [len(piece) // _ITEM[tensor.dtype]]
                 params = {
                     **upload,
                     "key": key,
                     "dtype": tensor.dtype,
                     "shape": list(tensor.shape),
                     "offset": offset,
-                    "data": describe_tensor(piece, tensor.dtype, shape),
+                    "data": describe_tensor(piece, "uint8", [len(piece)]),
                 }
                 under_way.append(model.rpc.start("state.put", params, [piece]))
                 if len(under_way) > 2:

@@ -367,26 +367,32 @@ class Llama:
         ]
         if stream and any(unsafe):
             raise RequestError(_UNSAFE)
+        safe = [i for i, refused in enumerate(unsafe) if not refused]
+        predictions: list[ChatPrediction] = [
+            {"generation": {"role": "assistant", "content": _UNSAFE}} for _ in checked
+        ]
+        if logprobs:
+            for i in set(range(len(checked))) - set(safe):
+                predictions[i] |= {"tokens": [], "logprobs": []}
+        if not safe:
+            return predictions
         request = self._request(
-            [self.formatter.encode_dialog_prompt(d) for d in dialogs],
+            [self.formatter.encode_dialog_prompt(dialogs[i]) for i in safe],
             max_gen_len,
             temperature,
             top_p,
-            seed,
+            seed if seed is None or isinstance(seed, int) else [seed[i] for i in safe],
             logprobs=logprobs,
             ignore_eos=ignore_eos,
         )
         if stream:
             return self._stream(request)
         tokens, probs, self.last = self._run(request)
-        predictions: list[ChatPrediction] = []
-        for i, row in enumerate(tokens):
-            content = _UNSAFE if unsafe[i] else self.tokenizer.decode(row)
-            prediction: ChatPrediction = {"generation": {"role": "assistant", "content": content}}
+        for n, i in enumerate(safe):
+            predictions[i]["generation"]["content"] = self.tokenizer.decode(tokens[n])
             if probs is not None:
-                prediction["tokens"] = self.tokenizer.pieces(row)
-                prediction["logprobs"] = probs[i]
-            predictions.append(prediction)
+                predictions[i]["tokens"] = self.tokenizer.pieces(tokens[n])
+                predictions[i]["logprobs"] = probs[n]
         return predictions
 
     def close(self) -> None:

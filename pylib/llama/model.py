@@ -98,7 +98,7 @@ class Transformer:
                 "dtype": dtype,
                 "precision": self._precision,
                 "seed": self._seed % (1 << 64),
-                "threads": self._threads,
+                **({"threads": self._threads} if self._threads else {}),
                 "max_seq_len": self.args.max_seq_len,
                 "max_batch_size": self.args.max_batch_size,
             }
