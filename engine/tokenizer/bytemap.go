@@ -1,7 +1,5 @@
 package tokenizer
 
-import "unicode/utf8"
-
 // Byte-level BPE writes a byte as a printable character: the printable bytes
 // of Latin-1 as themselves, the other 68 as U+0100 and on, in order
 // (openai/gpt-2 encoder.py, bytes_to_unicode).
@@ -35,13 +33,4 @@ func unmapBytes(text string) (string, bool) {
 		out = append(out, b)
 	}
 	return string(out), true
-}
-
-// mapBytes is the inverse of unmapBytes.
-func mapBytes(raw string) string {
-	out := make([]byte, 0, 2*len(raw))
-	for i := range len(raw) {
-		out = utf8.AppendRune(out, byteToRune[raw[i]])
-	}
-	return string(out)
 }
