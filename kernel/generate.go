@@ -35,7 +35,7 @@ func newAnswer(x *execution) *answer {
 	f := x.front
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return &answer{live: newLiveText(x.out, x.rich()), start: time.Now(), set: f.settings, seed: f.settings.nextSeed()}
+	return &answer{live: newLiveText(x.out, x.rich()), set: f.settings, seed: f.settings.nextSeed()}
 }
 
 func (a *answer) note(format string, args ...any) {
@@ -54,6 +54,9 @@ func (x *execution) generate(m *openModel, s Session, prompt []int32, a *answer)
 			fmt.Sprintf("shorten it, or %%set max_seq_len=… up to the model's %d", m.Info().Info.MaxSeqLen)}
 	}
 	a.model, a.prompt = m.name, len(prompt)
+	if had == 0 {
+		a.start = time.Now()
+	}
 	if room <= 0 || want <= 0 {
 		a.reason, a.atEnd = engine.FinishLength, room <= 0
 		return nil

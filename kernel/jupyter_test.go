@@ -53,6 +53,7 @@ func jupyter(t *testing.T, script string, env []string, flags ...string) verdict
 		"JUPYTER_RUNTIME_DIR="+filepath.Join(dir, "runtime"),
 		"LLAMA_GO_CACHE="+filepath.Join(dir, "cache"),
 		"LLAMA_GO_OFFLINE=1",
+		"PYTHONDONTWRITEBYTECODE=1",
 		"LLAMA_GO_CONNECTION=",
 	)...)
 	cmd.WaitDelay = time.Second
@@ -103,6 +104,20 @@ func TestConformance(t *testing.T) {
 func TestFrontWithJupyterClient(t *testing.T) {
 	v := jupyter(t, "front.py", nil, "--in-process")
 	if v.Ran < 12 || len(v.Skipped) > 0 {
+		t.Errorf("ran %d, skipped %q", v.Ran, v.Skipped)
+	}
+}
+
+// TestResidentWithJupyterClient is two kernels on one resident, and a
+// conversation that outlives its resident.
+func TestResidentWithJupyterClient(t *testing.T) {
+	runtime, err := os.MkdirTemp("", "lg") // short: it holds sockets
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(runtime) })
+	v := jupyter(t, "resident.py", []string{"LLAMA_GO_RUNTIME=" + runtime, "LLAMA_GO_IDLE=60s"})
+	if v.Ran != 3 || len(v.Skipped) > 0 {
 		t.Errorf("ran %d, skipped %q", v.Ran, v.Skipped)
 	}
 }

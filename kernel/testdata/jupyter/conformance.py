@@ -1,11 +1,11 @@
 """jupyter_kernel_test's suite against the kernel "llama-go", which Jupyter must
-find (JUPYTER_PATH). The last line is a JSON object: what ran, was skipped, failed."""
+find (JUPYTER_PATH)."""
 
-import json
-import sys
+# ruff: noqa: RUF012 (the suite reads class attributes)
 import unittest
 
 import jupyter_kernel_test as jkt
+from common import verdict
 
 
 class LlamaGo(jkt.KernelTests):
@@ -49,14 +49,4 @@ class Welcome(jkt.IopubWelcomeTests):
 
 if __name__ == "__main__":
     loader = unittest.TestLoader()
-    suite = unittest.TestSuite([loader.loadTestsFromTestCase(LlamaGo), loader.loadTestsFromTestCase(Welcome)])
-    result = unittest.TextTestRunner(stream=sys.stderr, verbosity=2).run(suite)
-    print(
-        json.dumps(
-            {
-                "ran": result.testsRun,
-                "skipped": sorted(t.id().split(".")[-1] for t, _ in result.skipped),
-                "failed": sorted({t.id().split(".")[-1] for t, _ in result.failures + result.errors}),
-            }
-        )
-    )
+    verdict(unittest.TestSuite([loader.loadTestsFromTestCase(LlamaGo), loader.loadTestsFromTestCase(Welcome)]))
