@@ -38,7 +38,10 @@ type Client struct {
 	subs  subscriber
 
 	messages chan Incoming
-	done     chan struct{}
+	done     chan struct{} // a connection broke, or Close was called
+	quit     chan struct{} // nobody takes messages any more
+	quitOnce sync.Once
+	ended    chan struct{} // messages is closed
 	readers  sync.WaitGroup
 	writers  sync.WaitGroup
 
@@ -68,6 +71,8 @@ func Dial(ctx context.Context, info ConnInfo, opt ClientOptions) (*Client, error
 		peers:    map[Channel]*peer{},
 		messages: make(chan Incoming, 256),
 		done:     make(chan struct{}),
+		quit:     make(chan struct{}),
+		ended:    make(chan struct{}),
 		waiting:  map[string]chan struct{}{},
 	}
 	if c.session == "" {
@@ -97,7 +102,6 @@ func Dial(ctx context.Context, info ConnInfo, opt ClientOptions) (*Client, error
 	for ch, p := range c.peers {
 		c.start(ch, p)
 	}
-	c.readers.Add(1) // ends by itself
 	safe.Go("client end", c.end)
 	if err := c.ask(ctx); err != nil {
 		c.Close()
@@ -156,13 +160,30 @@ func (c *Client) start(ch Channel, p *peer) {
 	})
 }
 
-// end waits for the end and closes Messages.
+// end closes Messages behind the last message. When a connection broke, the
+// others have up to 1 s to bring what the kernel sent before.
 func (c *Client) end() {
 	<-c.done
-	c.readers.Done()
-	c.readers.Wait()
+	read := make(chan struct{})
+	safe.Go("client readers", func() { c.readers.Wait(); close(read) })
+	select {
+	case <-read:
+	case <-c.quit:
+	case <-time.After(lingerTime):
+	}
+	c.discard()
+	if c.Err() != nil {
+		for _, p := range c.peers {
+			p.close(errClosed)
+		}
+	}
+	<-read
 	close(c.messages)
+	close(c.ended)
 }
+
+// discard lets readers drop what comes in from now on.
+func (c *Client) discard() { c.quitOnce.Do(func() { close(c.quit) }) }
 
 // fail ends the client; the first reason stays.
 func (c *Client) fail(err error) {
@@ -172,14 +193,8 @@ func (c *Client) fail(err error) {
 		c.over, c.err = true, err
 	}
 	c.mu.Unlock()
-	if !first {
-		return
-	}
-	close(c.done)
-	if err != nil {
-		for _, p := range c.peers {
-			p.close(err)
-		}
+	if first {
+		close(c.done)
 	}
 }
 
@@ -226,8 +241,8 @@ func (c *Client) deliver(ch Channel, m *Message) error {
 	select {
 	case c.messages <- Incoming{ch, m}:
 		return nil
-	case <-c.done:
-		return nil // read on: what is still queued must not be lost to a reset
+	case <-c.quit:
+		return nil // read on: what is queued to go out must not be lost to a reset
 	}
 }
 
@@ -270,7 +285,8 @@ func (c *Client) send(ch Channel, m *Message) error {
 
 // Messages delivers replies and published messages in order per channel,
 // except answers to Dial and Subscribe. Drain it always: a client that does not
-// read is cut off by the kernel. It is closed after Done.
+// read is cut off by the kernel. It is closed after Done, behind the last
+// message that arrived.
 func (c *Client) Messages() <-chan Incoming { return c.messages }
 
 // Done is closed when a connection broke or Close was called.
@@ -287,6 +303,7 @@ func (c *Client) Err() error {
 // returns when all of the client's goroutines have ended.
 func (c *Client) Close() error {
 	c.fail(nil)
+	c.discard()
 	deadline := time.Now().Add(lingerTime)
 	var wg sync.WaitGroup
 	for _, p := range c.peers {
@@ -295,6 +312,6 @@ func (c *Client) Close() error {
 	}
 	wg.Wait()
 	c.writers.Wait()
-	c.readers.Wait()
+	<-c.ended
 	return nil
 }

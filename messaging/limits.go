@@ -24,9 +24,9 @@ const (
 
 	maxUnverified      = 16 << 20 // bytes of one connection ahead of a verified signature
 	maxUnverifiedTotal = 48 << 20 // of all connections of a server
-	// Half of that for connections that have never signed anything: the
+	// Of all connections that have never signed anything: less, because the
 	// garbage collector lets the heap grow to twice what is held.
-	maxUnverifiedStrangers = 24 << 20
+	maxUnverifiedStrangers = 16 << 20
 
 	maxConns     = 256 // connections of a socket; on ipc of each uid
 	maxConnsUIDs = 4   // uids that can fill a socket on ipc

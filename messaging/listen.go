@@ -23,9 +23,9 @@ type socket struct {
 	read func(*peer) error // reads messages until the connection ends
 	open func(*peer)       // a handshake is done
 	gone func(*peer)       // a connection that was open is gone
-	// trusts reports whether a peer that cannot sign anything here belongs to
-	// a process that has signed elsewhere.
-	trusts func(*peer) bool
+	// trusted is the processes that have signed something on another socket,
+	// where peers cannot sign anything on this one; nil otherwise.
+	trusted func() map[int]bool
 
 	mu     sync.Mutex
 	peers  map[*peer]struct{}
@@ -95,20 +95,23 @@ func (s *socket) makeRoom(p *peer) (victim *peer, full bool) {
 	if same < maxConns && len(s.peers) < maxConns*maxConnsUIDs {
 		return nil, false
 	}
+	var trusted map[int]bool
+	if s.trusted != nil {
+		trusted = s.trusted()
+	}
 	for q := range s.peers {
-		if (same < maxConns || q.uid == p.uid) && !q.verified.Load() && (victim == nil || s.before(q, victim)) {
+		if (same < maxConns || q.uid == p.uid) && !q.verified.Load() && (victim == nil || goesBefore(q, victim, trusted)) {
 			victim = q
 		}
 	}
 	return victim, victim == nil
 }
 
-// before reports whether p has to go rather than q: not trusted, then older.
-func (s *socket) before(p, q *peer) bool {
-	if s.trusts != nil {
-		if tp, tq := s.trusts(p), s.trusts(q); tp != tq {
-			return tq
-		}
+// goesBefore reports whether p has to go rather than q: not of a trusted
+// process, then older.
+func goesBefore(p, q *peer, trusted map[int]bool) bool {
+	if tp, tq := trusted[p.pid], trusted[q.pid]; tp != tq {
+		return tq
 	}
 	return p.opened.Before(q.opened)
 }

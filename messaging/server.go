@@ -128,30 +128,29 @@ func (s *Server) makeSockets() {
 		r.gone = s.sessions.remove
 	}
 	s.iopub = &xpub{socket: newSocket(IOPub, zmq4.XPub, maxQueue), welcome: s.welcome, open: map[*peer]struct{}{}}
-	s.iopub.socket.open, s.iopub.gone, s.iopub.read, s.iopub.trusts = s.iopub.opened, s.iopub.left, s.iopub.receive, s.signedElsewhere
+	s.iopub.socket.open, s.iopub.gone = s.iopub.opened, s.iopub.left
+	s.iopub.read, s.iopub.trusted = s.iopub.receive, s.signers
 	hb := newSocket(Heartbeat, zmq4.Rep, maxQueueHeartbeat)
 	s.hb = &hb
-	s.hb.read, s.hb.trusts = echo, s.signedElsewhere
+	s.hb.read, s.hb.trusted = echo, s.signers
 }
 
 func (s *Server) sockets() []*socket {
 	return []*socket{&s.shell.socket, &s.iopub.socket, &s.stdin.socket, &s.control.socket, s.hb}
 }
 
-// signedElsewhere reports whether the process behind an ipc connection also has
-// a connection that has sent a signed message.
-func (s *Server) signedElsewhere(p *peer) bool {
-	if p.pid == 0 {
-		return false
-	}
+// signers is the processes at the other end of an ipc socket that have sent a
+// signed message. On tcp nobody knows them.
+func (s *Server) signers() map[int]bool {
+	pids := map[int]bool{}
 	for _, r := range []*router{s.shell, s.control} {
-		for _, q := range r.list() {
-			if q.pid == p.pid && q.verified.Load() {
-				return true
+		for _, p := range r.list() {
+			if p.pid != 0 && p.verified.Load() {
+				pids[p.pid] = true
 			}
 		}
 	}
-	return false
+	return pids
 }
 
 // Info is the connection file with the ports that were bound.
@@ -197,7 +196,10 @@ func (s *Server) Serve(ctx context.Context) error {
 	case <-time.After(lingerTime):
 		s.log.Warn("messaging: a handler did not end with its context", "waited", lingerTime)
 	}
-	return errors.Join(err, s.Close())
+	if e := s.Close(); err == nil {
+		err = e
+	}
+	return err
 }
 
 // Shutdown stops Serve as a shutdown_request does, without one.
