@@ -187,8 +187,8 @@ func closeHandle(l *link, method string, ref any) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), openTime)
 	defer cancel()
-	_, err := ask[rpc.Empty](ctx, l, method, ref)
-	return err
+	_, err := l.rpc.Call(ctx, method, ref, nil, rpc.CallOptions{Grace: redialWait})
+	return orError(err)
 }
 
 type remoteSession struct {

@@ -33,6 +33,7 @@ type link struct {
 	mu     sync.Mutex
 	conn   *messaging.Client
 	closed bool
+	orphan bool // the resident lives and does not know the comm any more
 	reader sync.WaitGroup
 }
 
@@ -167,6 +168,9 @@ func (l *link) read() {
 			break
 		}
 		if !l.resume() {
+			if l.isOrphan() {
+				why = "it ended this client's lease"
+			}
 			break
 		}
 	}
@@ -201,7 +205,7 @@ func (l *link) resume() bool {
 	defer cancel()
 	for {
 		l.mu.Lock()
-		closed := l.closed
+		closed := l.closed || l.orphan
 		l.mu.Unlock()
 		if closed || !l.rec.Resident.alive() || ctx.Err() != nil {
 			return false
@@ -219,8 +223,33 @@ func (l *link) resume() bool {
 		}
 		l.conn = c
 		l.mu.Unlock()
-		return l.rpc.Resume(clientConn{c, l.commID}) == nil
+		if l.rpc.Resume(clientConn{c, l.commID}) == nil {
+			l.reader.Add(1)
+			safe.Go("resident's lease", func() { l.verify(c) })
+			return true
+		}
 	}
+}
+
+// verify finds out whether the resident still knows the comm: it ignores
+// messages of one whose lease has ended.
+func (l *link) verify(c *messaging.Client) {
+	defer l.reader.Done()
+	ctx, cancel := context.WithTimeout(context.Background(), resumeTime)
+	defer cancel()
+	if _, err := l.rpc.Call(ctx, rpc.MethodStats, rpc.Empty{}, nil, rpc.CallOptions{Grace: redialWait}); err == nil || ctx.Err() == nil {
+		return
+	}
+	l.mu.Lock()
+	l.orphan = l.conn == c
+	l.mu.Unlock()
+	_ = c.Close() // ends the read loop
+}
+
+func (l *link) isOrphan() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.orphan
 }
 
 // close closes the comm, so that the resident frees what it held for it.

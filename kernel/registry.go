@@ -221,26 +221,34 @@ func monotone(f func(done, total int64)) func(done, total int64) {
 	}
 }
 
-// evictOne closes the unreferenced shared model that was used longest ago; it
+// evictOne makes room: it closes the unreferenced shared model that was used longest ago; it
 // reports whether there was one.
 func (r *registry) evictOne() bool {
+	m := r.takeUnused()
+	if m == nil {
+		return false
+	}
+	r.log.Info("evicting a model for memory", "path", m.info.Path)
+	m.inst.close()
+	return true
+}
+
+// takeUnused takes the unreferenced shared model that was used longest ago out
+// of the registry, or nil.
+func (r *registry) takeUnused() *sharedModel {
 	r.mu.Lock()
+	defer r.mu.Unlock()
 	var oldest *sharedModel
 	for _, m := range r.shared {
 		if m.inst.refs == 0 && (oldest == nil || m.inst.lastUsed.Before(oldest.inst.lastUsed)) {
 			oldest = m
 		}
 	}
-	if oldest == nil {
-		r.mu.Unlock()
-		return false
+	if oldest != nil {
+		delete(r.shared, oldest.key)
+		oldest.inst.kept = false
 	}
-	delete(r.shared, oldest.key)
-	oldest.inst.kept = false
-	r.mu.Unlock()
-	r.log.Info("evicting a model for memory", "path", oldest.info.Path)
-	oldest.inst.close()
-	return true
+	return oldest
 }
 
 // models lists the shared models.
@@ -266,7 +274,8 @@ func (r *registry) close() {
 	for _, l := range pending {
 		<-l.done
 	}
-	for r.evictOne() {
+	for m := r.takeUnused(); m != nil; m = r.takeUnused() {
+		m.inst.close()
 	}
 }
 

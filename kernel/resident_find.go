@@ -272,7 +272,7 @@ func shutdownVia(ctx context.Context, path string, force bool) error {
 		return err
 	}
 	defer l.close()
-	_, err = l.rpc.Call(ctx, rpc.MethodShutdown, rpc.ShutdownParams{Force: force}, nil, rpc.CallOptions{})
+	_, err = l.rpc.Call(ctx, rpc.MethodShutdown, rpc.ShutdownParams{Force: force}, nil, rpc.CallOptions{Grace: redialWait})
 	if e := (*rpc.Error)(nil); errors.As(err, &e) && e.Data.Kind == rpc.KindKernelGone {
 		return nil // it was faster than its answer
 	}

@@ -1,9 +1,11 @@
 package rpc
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -31,6 +33,10 @@ type Client struct {
 
 // call is a request that waits for its final. Events arrive in order.
 type call struct {
+	request *Message
+	buffers [][]byte
+	unsent  bool // the connection was broken: Resume sends it
+
 	wake   chan struct{} // capacity 1: something was added
 	events []json.RawMessage
 	final  *Message
@@ -49,6 +55,9 @@ type CallOptions struct {
 	// Progress is told the params of each $/progress, in order, on the
 	// goroutine of Call.
 	Progress func(params json.RawMessage)
+	// Grace is how long the call waits for its final after it was cancelled;
+	// 0: 10 s.
+	Grace time.Duration
 }
 
 // Call makes a request and waits for its final, whose result is decoded into
@@ -63,7 +72,7 @@ func (c *Client) Call(ctx context.Context, method string, params, result any, op
 	if err := ctx.Err(); err != nil {
 		return nil, cancelled()
 	}
-	one := &call{wake: make(chan struct{}, 1)}
+	one := &call{buffers: opt.Buffers, wake: make(chan struct{}, 1)}
 	c.mu.Lock()
 	if c.failed != nil {
 		defer c.mu.Unlock()
@@ -71,13 +80,12 @@ func (c *Client) Call(ctx context.Context, method string, params, result any, op
 	}
 	c.nextID++
 	id := c.nextID
+	one.request = &Message{JSONRPC: "2.0", ID: &id, Method: method, Params: raw}
 	c.calls[id] = one
-	conn := c.conn
+	// Sending under the mutex: Resume sees the call sent, or sends it.
+	one.unsent = c.conn.Send(false, one.request, opt.Buffers) != nil
 	c.mu.Unlock()
 	defer c.forget(id)
-	if err := conn.Send(false, &Message{JSONRPC: "2.0", ID: &id, Method: method, Params: raw}, opt.Buffers); err != nil {
-		return nil, Gone("sending a request: " + err.Error())
-	}
 	done := ctx.Done()
 	var grace <-chan time.Time
 	for {
@@ -85,7 +93,7 @@ func (c *Client) Call(ctx context.Context, method string, params, result any, op
 		case <-one.wake:
 		case <-done:
 			done = nil
-			t := time.NewTimer(cancelGrace)
+			t := time.NewTimer(cmp.Or(opt.Grace, cancelGrace))
 			defer t.Stop()
 			grace = t.C
 			_ = c.notify(true, MethodCancel, CancelParams{ID: id}) // a broken connection ends the call by Fail
@@ -179,31 +187,30 @@ func (one *call) signal() {
 	}
 }
 
-// Open lists the ids that wait for their final.
-func (c *Client) Open() []int64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var ids []int64
-	for id, one := range c.calls {
-		if one.final == nil {
-			ids = append(ids, id)
-		}
-	}
-	slices.Sort(ids)
-	return ids
-}
-
 // Resume goes on over a new connection to the same server: it asks for the
-// finals of the open requests.
+// finals of the open requests and sends those that the broken one did not take.
 func (c *Client) Resume(conn ClientConn) error {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.conn = conn
-	c.mu.Unlock()
-	ids := c.Open()
-	if len(ids) == 0 {
+	open := IDsParams{}
+	for _, id := range slices.Sorted(maps.Keys(c.calls)) {
+		one := c.calls[id]
+		switch {
+		case one.final != nil:
+		case one.unsent:
+			if err := conn.Send(false, one.request, one.buffers); err != nil {
+				return err
+			}
+			one.unsent = false
+		default:
+			open.IDs = append(open.IDs, id)
+		}
+	}
+	if len(open.IDs) == 0 {
 		return nil
 	}
-	return c.notify(false, MethodResume, IDsParams{IDs: ids})
+	return conn.Send(false, notification(MethodResume, open), nil)
 }
 
 // Fail ends all calls, now and later, with e.
