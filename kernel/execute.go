@@ -21,9 +21,11 @@ type execution struct {
 	text     strings.Builder // the cell's text result, for the history
 }
 
-// rich says whether the front end draws displays in place: JupyterLab and VS
-// Code name the cell, a console does not.
-func (x *execution) rich() bool { return x.req.CellID != "" }
+// rich says whether the front end draws displays in place. JupyterLab and VS
+// Code name the cell; what fills notebooks without a person (nbclient, and so
+// nbconvert and papermill) allows no stdin, and would keep each piece of a
+// stream as an output of its own. A console does neither.
+func (x *execution) rich() bool { return x.req.CellID != "" || !x.req.AllowStdin }
 
 // Execute implements messaging.Kernel.
 func (f *Front) Execute(ctx context.Context, req *messaging.ExecuteRequest, out *messaging.Output) messaging.ExecuteReply {

@@ -227,6 +227,15 @@ func TestNotebookRendering(t *testing.T) {
 	}
 }
 
+func TestNotebookFilledWithoutAPerson(t *testing.T) {
+	f := newMemFront(t, chatHost())
+	out := &memOutput{}
+	f.execute(t.Context(), &messaging.ExecuteRequest{Code: "Q"}, out)
+	if len(out.displays) != 2 || out.displays[0]["text/markdown"] != "A1." || out.stdout() != "" {
+		t.Errorf("displays %v, stdout %q", out.displays, out.stdout())
+	}
+}
+
 func TestMagics(t *testing.T) {
 	f := newMemFront(t, chatHost())
 	for _, tc := range []struct {

@@ -250,6 +250,6 @@ func (f *memFront) run(code, id string) (*memOutput, messaging.ExecuteReply) {
 func (f *memFront) runContext(ctx context.Context, code, id string) (*memOutput, messaging.ExecuteReply) {
 	out := &memOutput{}
 	f.count++
-	req := &messaging.ExecuteRequest{Code: code, CellID: id, StoreHistory: true, Count: f.count}
+	req := &messaging.ExecuteRequest{Code: code, CellID: id, AllowStdin: true, StoreHistory: true, Count: f.count}
 	return out, f.execute(ctx, req, out)
 }

@@ -42,14 +42,14 @@ class KernelCase(unittest.TestCase):
         if cls.km.is_alive():
             cls.km.shutdown_kernel()
 
-    def send(self, code, cell_id=None, kc=None):
+    def send(self, code, cell_id=None, kc=None, allow_stdin=True):
         kc = kc or self.kc
         content = {
             "code": code,
             "silent": False,
             "store_history": True,
             "user_expressions": {},
-            "allow_stdin": False,
+            "allow_stdin": allow_stdin,
             "stop_on_error": True,
         }
         msg = kc.session.msg("execute_request", content, metadata={"cellId": cell_id} if cell_id else {})
@@ -78,9 +78,8 @@ class KernelCase(unittest.TestCase):
                 cell.results.append(content["data"])
             elif kind == "error":
                 cell.errors.append(content)
-            elif kind == "status":
-                if content["execution_state"] == "idle":
-                    break
+            elif kind == "status" and content["execution_state"] == "idle":
+                break
             if until and until(kind, content):
                 self._partial = {msg_id: cell}
                 return cell
