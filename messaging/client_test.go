@@ -151,3 +151,35 @@ func TestSessions(t *testing.T) {
 		t.Fatal("no disconnect")
 	}
 }
+
+// TestSendWaitsForTheKernel uploads more than a queue holds, at once: Send
+// waits, nothing is cut and nothing is lost.
+func TestSendWaitsForTheKernel(t *testing.T) {
+	s, _ := testServer(t, "ipc")
+	c := testClient(t, s)
+	got := make(chan int, 64)
+	s.Comms().Register("sink", func(c *Comm, _ *Request) error {
+		c.OnMsg(func(r *Request) { time.Sleep(5 * time.Millisecond); got <- len(r.Msg.Buffers[0]) })
+		return nil
+	})
+	if _, err := c.Send(Shell, "comm_open", map[string]any{"comm_id": "s", "target_name": "sink"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	buf := make([]byte, 16<<20)
+	const n = 24 // 384 MiB
+	for range n {
+		if _, err := c.Send(Shell, "comm_msg", map[string]any{"comm_id": "s"}, nil, buf); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range n {
+		select {
+		case size := <-got:
+			if size != len(buf) {
+				t.Fatalf("%d bytes arrived", size)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("a message is lost")
+		}
+	}
+}

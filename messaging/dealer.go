@@ -251,7 +251,8 @@ func (c *Client) Session() string { return c.session }
 
 // Send sends a message on Shell or Control and returns its msg_id. content
 // becomes a JSON object, metadata may be nil, buffers are written uncopied. It
-// queues the message and does not wait for it to leave.
+// queues the message and does not wait for it to leave, unless 128 MiB wait
+// already. It may be called from several goroutines.
 func (c *Client) Send(ch Channel, msgType string, content any, metadata map[string]any, buffers ...[]byte) (msgID string, err error) {
 	if ch != Shell && ch != Control {
 		return "", fmt.Errorf("messaging: a client sends on shell or control, not on %s", ch)
@@ -279,6 +280,9 @@ func (c *Client) send(ch Channel, m *Message) error {
 	p, err := c.codec.encode(m)
 	if err != nil {
 		return err
+	}
+	if err := c.peers[ch].waitSpace(p.size); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrConnectionLost, ch, err)
 	}
 	return c.peers[ch].send(p)
 }

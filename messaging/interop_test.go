@@ -1,12 +1,15 @@
 package messaging
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/go-zeromq/zmq4"
 )
 
 // jupyterPython is a Python with jupyter_client.
@@ -81,5 +84,47 @@ func TestKernelManager(t *testing.T) {
 		}
 		defer os.RemoveAll(dir)
 		runPython(t, nil, "manager.py", binary, transport, dir)
+	})
+}
+
+// TestZMQ4Clients talks to the kernel with zmq4's own sockets.
+func TestZMQ4Clients(t *testing.T) {
+	transports(t, func(t *testing.T, transport string) {
+		s, _ := testServer(t, transport)
+		info := s.Info()
+		ctx := background(t)
+		connect := func(ch Channel, sock zmq4.Socket) zmq4.Socket {
+			t.Helper()
+			network, addr := info.address(ch)
+			if network == "unix" {
+				network = "ipc"
+			}
+			if err := sock.Dial(network + "://" + addr); err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { sock.Close() })
+			return sock
+		}
+		dealer := connect(Shell, zmq4.NewDealer(ctx, zmq4.WithID(zmq4.SocketIdentity("z"))))
+		if err := dealer.SendMulti(zmq4.NewMsgFrom(signed(info, "kernel_info_request", map[string]any{})...)); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := dealer.Recv(); err != nil || !bytes.Contains(m.Bytes(), []byte("kernel_info_reply")) {
+			t.Errorf("DEALER: %q, %v", m.Frames, err)
+		}
+		req := connect(Heartbeat, zmq4.NewReq(ctx))
+		if err := req.Send(zmq4.NewMsgString("ping")); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := req.Recv(); err != nil || string(m.Bytes()) != "ping" {
+			t.Errorf("REQ: %q, %v", m.Frames, err)
+		}
+		sub := connect(IOPub, zmq4.NewSub(ctx))
+		if err := sub.SetOption(zmq4.OptionSubscribe, "comm-x"); err != nil {
+			t.Fatal(err)
+		}
+		if m, err := sub.Recv(); err != nil || string(m.Frames[0]) != "comm-x" || !bytes.Contains(m.Bytes(), []byte("iopub_welcome")) {
+			t.Errorf("SUB: %q, %v", m.Frames, err)
+		}
 	})
 }

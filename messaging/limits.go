@@ -7,7 +7,7 @@ import "time"
 const (
 	handshakeTime = 3 * time.Second // greeting and READY
 	maxReady      = 4 << 10         // bytes of a READY command
-	maxCommand    = 64 << 10        // bytes of any later command
+	maxCommand    = 2 << 10         // bytes of any later command
 
 	maxParts   = 1024     // frames of a message
 	maxMessage = 1 << 30  // bytes of a message

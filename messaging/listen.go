@@ -38,13 +38,17 @@ func (s *socket) serve() {
 	s.wg.Add(1)
 	safe.Go("accept "+string(s.ch), func() {
 		defer s.wg.Done()
+		var logged time.Time
 		for {
 			conn, err := s.ln.Accept()
 			if errors.Is(err, net.ErrClosed) {
 				return
 			}
 			if err != nil {
-				s.log.Warn("messaging: accept failed", "channel", s.ch, "error", err)
+				if now := time.Now(); now.Sub(logged) >= time.Second {
+					logged = now
+					s.log.Warn("messaging: accept failed", "channel", s.ch, "error", err)
+				}
 				time.Sleep(acceptPause)
 				continue
 			}

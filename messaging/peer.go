@@ -40,7 +40,7 @@ type peer struct {
 	subs     subscriptions // of an iopub peer; guarded by xpub.mu
 
 	wake   chan struct{} // for the writer: something is waiting, or closed; capacity 1
-	space  chan struct{} // for a reader that waits for its own queue to empty; capacity 1
+	space  chan struct{} // for waitSpace: packets have left; capacity 1
 	closed chan struct{}
 }
 
@@ -188,12 +188,15 @@ func (p *peer) next(batch []*packet) (_ []*packet, ok bool) {
 	}
 }
 
-// waitSpace waits until less than the limit is waiting, for a reader that
-// answers on its own goroutine.
-func (p *peer) waitSpace() error {
+// waitSpace waits until a packet of size bytes can be sent, for those who may
+// wait: a reader that answers on its own goroutine, a client's sender. Others
+// that send at the same time may still take the place.
+func (p *peer) waitSpace(size int64) error {
+	defer notify(p.space) // there may be more for the next one that waits
 	for {
 		p.mu.Lock()
-		err, full := p.reason, p.bytes > p.limit/2
+		err := p.reason
+		full := p.bytes > 0 && p.bytes+size > p.limit/2
 		p.mu.Unlock()
 		if err != nil || !full {
 			return err

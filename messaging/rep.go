@@ -27,10 +27,11 @@ func echo(p *peer) error {
 			}
 			frames = append(frames, b)
 			if !h.more {
-				if err := p.waitSpace(); err != nil {
+				m := newPacket(frames)
+				if err := p.waitSpace(m.size); err != nil {
 					return err
 				}
-				if err := p.send(newPacket(frames)); err != nil {
+				if err := p.send(m); err != nil {
 					return err
 				}
 				frames, size = nil, 0
