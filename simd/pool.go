@@ -19,6 +19,14 @@ const (
 	parkAfter     = time.Millisecond
 )
 
+// How Run waits for chunks that others hold: it looks for napAfter, which is
+// longer than a chunk takes, and then naps between looks. A worker that the
+// system has stopped may need this very processor.
+const (
+	napAfter = 200 * time.Microsecond
+	nap      = 50 * time.Microsecond
+)
+
 // Pool is a team of goroutines that share the chunks of one region after
 // another. The caller of Run works too, so a pool of one has no goroutine.
 // Chunks are claimed from a counter: a thread that the system has stopped holds
@@ -101,11 +109,7 @@ func (p *Pool) Run(n int, f func(worker, chunk int)) error {
 		}
 	}
 	j.drain(0)
-	for i := 1; j.left.Load() > 0; i++ {
-		if i%looksPerYield == 0 {
-			runtime.Gosched()
-		}
-	}
+	j.wait()
 	if e := j.err.Load(); e != nil {
 		return *e
 	}
@@ -159,6 +163,22 @@ func (p *Pool) park(w *worker, last *job) {
 		return
 	}
 	<-w.wake
+}
+
+// wait returns when every chunk has ended.
+func (j *job) wait() {
+	var since time.Time
+	for i := 1; j.left.Load() > 0; i++ {
+		if i%looksPerYield != 0 {
+			continue
+		}
+		runtime.Gosched()
+		if since.IsZero() {
+			since = time.Now()
+		} else if time.Since(since) > napAfter {
+			time.Sleep(nap)
+		}
+	}
 }
 
 // drain works on chunks until none is left to claim.

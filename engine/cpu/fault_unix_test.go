@@ -58,7 +58,7 @@ func mapped(t *testing.T, views []weights.View) (path string, out []weights.View
 // A file that is cut while its model runs is an error of that model, in every
 // weight type and for one row and many, never the end of the process.
 func TestTruncatedFile(t *testing.T) {
-	for _, c := range tinyCases(t) {
+	for _, c := range fewerCases(t) {
 		for _, n := range []int{1, 70} {
 			t.Run(c.Name, func(t *testing.T) {
 				path, views := mapped(t, c.views())

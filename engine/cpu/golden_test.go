@@ -37,7 +37,7 @@ func TestTinyModelsMatchTransformers(t *testing.T) {
 
 // A file's rows may lie at any address.
 func TestUnalignedWeights(t *testing.T) {
-	for _, c := range tinyCases(t) {
+	for _, c := range fewerCases(t) {
 		t.Run(c.Name, func(t *testing.T) {
 			views := c.views()
 			for i, v := range views {
@@ -52,7 +52,7 @@ func TestUnalignedWeights(t *testing.T) {
 // With the rows of Q and K in Meta's order and the order named, a model is the
 // same model.
 func TestInterleavedQK(t *testing.T) {
-	for _, c := range tinyCases(t) {
+	for _, c := range fewerCases(t) {
 		t.Run(c.Name, func(t *testing.T) {
 			views := c.views()
 			for i, v := range views {

@@ -18,9 +18,6 @@ const (
 	smolNLL     = 5e-5 // mean over the long text
 )
 
-// raceDetector tells whether the test runs with -race.
-var raceDetector bool
-
 type idLogit struct {
 	ID    int32
 	Logit float64

@@ -46,6 +46,24 @@ func tinyCases(t testing.TB) []tinyCase {
 	return cases
 }
 
+// raceDetector tells whether the test runs with -race, which makes the kernels
+// tens of times slower.
+var raceDetector bool
+
+// fewerCases are all cases, or every fourth with -race: one of floats, of
+// halves and of blocks.
+func fewerCases(t testing.TB) []tinyCase {
+	cases := tinyCases(t)
+	if !raceDetector {
+		return cases
+	}
+	var few []tinyCase
+	for i := 1; i < len(cases); i += 4 {
+		few = append(few, cases[i])
+	}
+	return few
+}
+
 // splitmix is word i of the generator in gen.py: the finalizer of splitmix64
 // over a counter.
 func splitmix(seed uint64, i int) uint64 {
