@@ -266,6 +266,8 @@ func TestMagics(t *testing.T) {
 		{code: "%reset\n%nosuch", ename: "UnknownMagicError", evalue: "there are %model, %set"},
 		{code: "%%reset\nx", ename: "UnknownMagicError", evalue: "takes no text from below"},
 		{code: "%model /no/such/file", ename: "MissingFileError", evalue: "smollm2"},
+		{code: "%model smolm2", ename: "MissingFileError", evalue: "did you mean %model smollm2?"},
+		{code: "%model no/such-repo", ename: "MissingFileError", evalue: "%model smollm2 pulls"},
 		{code: "%model", stdout: "smollm2"},
 	} {
 		out, reply := f.run(tc.code, "")

@@ -88,7 +88,7 @@ func (x *execution) open(name string) (*openModel, error) {
 		path, err = x.pull(name)
 	}
 	if err != nil {
-		return nil, err
+		return nil, unknownModel(name, err)
 	}
 	settings := f.settingsNow()
 	bar := x.progress("loading " + name)
@@ -112,6 +112,16 @@ func (x *execution) open(name string) (*openModel, error) {
 	f.model, f.modelName = next, name
 	f.mu.Unlock()
 	return next, nil
+}
+
+// unknownModel adds to an error of finding a model what a cell can do about it.
+func unknownModel(name string, err error) error {
+	var stored *store.Error
+	if !errors.As(err, &stored) || stored.Kind != store.KindMissingFile {
+		return err
+	}
+	hint := didYouMean("%model ", name, store.Names()) + stored.Tip + "; %model " + store.Names()[0] + " pulls that one if it is not here yet"
+	return userError{exceptions[rpc.KindMissingFile], stored.Msg, hint}
 }
 
 // pull brings a known model into the cache, showing how far it is.
