@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -35,7 +36,7 @@ func (b *bpe) encode(dst []int32, word string, s *scratch) []int32 {
 			return append(dst, id)
 		}
 	}
-	s.syms = s.syms[:0]
+	s.syms = slices.Grow(s.syms[:0], len(word))
 	if b.byteLevel {
 		b.symbolsOfBytes(word, s)
 	} else {

@@ -1,6 +1,9 @@
 package tokenizer
 
-import "unicode/utf8"
+import (
+	"slices"
+	"unicode/utf8"
+)
 
 // segment appends the ids of a part of the text that nothing merges out of.
 func (e *spmEncoder) segment(text string) {
@@ -19,7 +22,7 @@ func (e *spmEncoder) segment(text string) {
 // symbols cuts text into user-defined pieces, the longest at each place, and
 // characters.
 func (e *spmEncoder) symbols(text string) {
-	m, syms := e.m, e.s.syms[:0]
+	m, syms := e.m, slices.Grow(e.s.syms[:0], utf8.RuneCountInString(text))
 	var found []match // the first in the text comes last
 	if m.user != nil {
 		found = m.user.all(text)
