@@ -3,12 +3,11 @@ package kernel
 import (
 	"context"
 	"errors"
-	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/llama-go/llama-go/engine"
-	"github.com/llama-go/llama-go/internal/safe"
+	"github.com/llama-go/llama-go/internal/checked"
 	"github.com/llama-go/llama-go/weights"
 )
 
@@ -77,10 +76,14 @@ func (in *instance) close() {
 		in.reg.log.Warn("closing weights", "err", err)
 	}
 	if in.private {
-		// Private weights lie on Go's heap: give them back to the system now,
-		// for the memory guard counts what the system has left.
-		safe.Go("free memory", debug.FreeOSMemory)
+		giveBack(in.heapBytes())
 	}
+}
+
+// heapBytes is about what a private instance has on Go's heap.
+func (in *instance) heapBytes() int64 {
+	n, _ := parameters(in.cfg).Mul(checked.Of(2)).Int64()
+	return n
 }
 
 // engine returns the engine, making that of a private instance at its first

@@ -4,11 +4,13 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/llama-go/llama-go/engine"
+	"github.com/llama-go/llama-go/internal/safe"
 	"github.com/llama-go/llama-go/kernel/rpc"
 )
 
@@ -131,16 +133,22 @@ func (c *client) close() {
 		return
 	}
 	c.closed = true
-	models, sessions, results := c.models, c.sessions, c.results
+	models, sessions, results, uploads := c.models, c.sessions, c.results, c.uploads
 	c.models, c.sessions, c.results, c.uploads = nil, nil, nil, nil
 	c.mu.Unlock()
 	c.cancel()
 	for _, s := range sessions {
 		s.close()
 	}
+	freed := int64(0)
 	for _, r := range results {
 		c.svc.resultBytes.Add(-r.bytes())
+		freed += r.bytes()
 	}
+	for _, u := range uploads {
+		freed += u.bytes()
+	}
+	giveBack(freed)
 	for _, m := range models {
 		m.close()
 	}
@@ -215,6 +223,14 @@ func (c *client) upload(id string) (*upload, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return get(c, c.uploads, "upload", id)
+}
+
+// giveBack returns freed memory to the system when it is much: the memory guard
+// counts what the system has left, and the runtime would keep it for minutes.
+func giveBack(freed int64) {
+	if freed >= 64<<20 {
+		safe.Go("free memory", debug.FreeOSMemory)
+	}
 }
 
 // memory refuses n more bytes when they are not available. It evicts shared

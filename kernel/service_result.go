@@ -160,10 +160,12 @@ func (c *client) freeResult(p rpc.ResultRef) error {
 		return err
 	}
 	c.mu.Lock()
-	if _, ok := c.results[p.Result]; ok {
-		delete(c.results, p.Result)
-		c.svc.resultBytes.Add(-r.bytes())
-	}
+	_, ok := c.results[p.Result]
+	delete(c.results, p.Result)
 	c.mu.Unlock()
+	if ok {
+		c.svc.resultBytes.Add(-r.bytes())
+		giveBack(r.bytes())
+	}
 	return nil
 }

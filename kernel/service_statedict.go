@@ -2,10 +2,12 @@ package kernel
 
 import (
 	"fmt"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
 	"github.com/llama-go/llama-go/internal/checked"
+	"github.com/llama-go/llama-go/internal/safe"
 	"github.com/llama-go/llama-go/kernel/rpc"
 	"github.com/llama-go/llama-go/weights"
 )
@@ -324,5 +326,20 @@ func (c *client) readState(p rpc.ReadParams) ([]byte, error) {
 	if p.Offset < 0 || p.Offset > int64(len(v.Data))-p.Bytes {
 		return nil, requestError("", "bytes %d to %d are outside the parameter's %d", p.Offset, p.Offset+p.Bytes, len(v.Data))
 	}
-	return append([]byte(nil), v.Data[p.Offset:p.Offset+p.Bytes]...), nil
+	out := make([]byte, p.Bytes)
+	return out, copyMapped(out, v.Data[p.Offset:])
+}
+
+// copyMapped copies from weights that may be mapped: a file that was cut short
+// meanwhile is an error, not the end of the process.
+func copyMapped(dst, src []byte) error {
+	err := safe.Call(func() error {
+		defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+		copy(dst, src)
+		return nil
+	})
+	if err != nil {
+		return kindError(rpc.KindCheckpoint, "restore the file and open the model again", "the model's file was cut short while it was open")
+	}
+	return nil
 }

@@ -177,6 +177,21 @@ func (c *client) takeUpload(id string) (*upload, error) {
 
 // abortState is state.abort.
 func (c *client) abortState(p rpc.UploadRef) error {
-	_, err := c.takeUpload(p.Upload)
-	return err
+	u, err := c.takeUpload(p.Upload)
+	if err != nil {
+		return err
+	}
+	giveBack(u.bytes())
+	return nil
+}
+
+// bytes is what the upload holds.
+func (u *upload) bytes() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	n := int64(0)
+	for _, t := range u.tensors {
+		n += int64(len(t.data))
+	}
+	return n
 }
