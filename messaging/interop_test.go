@@ -33,6 +33,7 @@ func runPython(t testing.TB, env []string, script string, args ...string) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, python, append([]string{filepath.Join("testdata", script)}, args...)...)
 	cmd.Env = append(os.Environ(), env...)
+	cmd.WaitDelay = 3 * time.Second // a kernel left behind holds the output
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", script, err, out)

@@ -42,7 +42,6 @@ type Server struct {
 	cancel   context.CancelFunc
 	stop     chan struct{} // closed: Serve returns
 	stopOnce sync.Once
-	restart  bool          // of the shutdown_request; written before stop is closed
 	loops    chan struct{} // closed: nobody takes requests any more
 	closing  sync.Once
 	closed   chan struct{}

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from functools import partial
 
 import zmq
 from jupyter_client import BlockingKernelClient
@@ -27,13 +30,25 @@ def raw_server(url: str) -> None:
             s.send_multipart(frames, copy=False)
 
 
-def measure(name: str, round_trip, repeat: int, size: int) -> None:
+def raw(dealer: zmq.Socket, buf: bytes) -> None:
+    dealer.send_multipart([b"x", buf], copy=len(buf) < 1000)
+    assert len(dealer.recv_multipart(copy=False)[-1]) == len(buf)
+
+
+def free_tcp_url() -> str:
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return f"tcp://127.0.0.1:{s.getsockname()[1]}"
+
+
+def measure(name: str, round_trip: Callable[[bytes], None], repeat: int, buf: bytes) -> None:
+    size = len(buf)
     for _ in range(3):
-        round_trip()
+        round_trip(buf)
     times = []
     for _ in range(repeat):
         start = time.perf_counter()
-        round_trip()
+        round_trip(buf)
         times.append(time.perf_counter() - start)
     t = statistics.median(times)
     rate = f", {2 * size / t / 1e9:.2f} GB/s both ways together" if size > 1000 else ""
@@ -58,37 +73,22 @@ def main() -> None:
         msg = session.msg(msg_type, {"comm_id": "bench", "target_name": "echo", "data": {}})
         session.send(shell, msg, buffers=buffers)
 
+    def comm(buf: bytes) -> None:
+        comm_send("comm_msg", [buf])
+        frames = sub.recv_multipart(copy=False)
+        assert len(frames[-1]) == len(buf)
+
     comm_send("comm_open", [])
     for name, size, repeat in sizes:
-        buf = os.urandom(size)
-
-        def comm() -> None:
-            comm_send("comm_msg", [buf])
-            frames = sub.recv_multipart(copy=False)
-            assert len(frames[-1]) == size
-
-        measure(f"comm echo {name} ({kc.transport})", comm, repeat, size)
-    for url in ("tcp://127.0.0.1:{}", "ipc://{}"):
-        folder = tempfile.mkdtemp()
-        if url.startswith("tcp"):
-            probe = ctx.socket(zmq.DEALER)
-            url = url.format(probe.bind_to_random_port("tcp://127.0.0.1"))
-            probe.close(0)
-            time.sleep(0.2)
-        else:
-            url = url.format(os.path.join(folder, "raw"))
+        measure(f"comm echo {name} ({kc.transport})", comm, repeat, os.urandom(size))
+    folder = tempfile.mkdtemp()
+    for url in (free_tcp_url(), f"ipc://{folder}/raw"):
         server = multiprocessing.Process(target=raw_server, args=(url,), daemon=True)
         server.start()
         dealer = ctx.socket(zmq.DEALER)
         dealer.connect(url)
         for name, size, repeat in sizes:
-            buf = os.urandom(size)
-
-            def raw() -> None:
-                dealer.send_multipart([b"x", buf], copy=size < 1000)
-                assert len(dealer.recv_multipart(copy=False)[-1]) == size
-
-            measure(f"raw libzmq echo {name} ({url[:3]})", raw, repeat, size)
+            measure(f"raw libzmq echo {name} ({url[:3]})", partial(raw, dealer), repeat, os.urandom(size))
         dealer.close(0)
         server.terminate()
 
