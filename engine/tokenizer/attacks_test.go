@@ -249,29 +249,6 @@ func TestLinearTime(t *testing.T) {
 	}
 }
 
-// TestTenMegabytes gives real vocabularies one word of 10 MB. On a machine with
-// nothing else to do it takes 0.1 to 0.5 µs per byte; the limit allows for others.
-func TestTenMegabytes(t *testing.T) {
-	if raceEnabled || testing.Short() {
-		t.Skip("times mean nothing under the race detector")
-	}
-	for name, tok := range benchTokenizers(t) {
-		for _, h := range hardTexts {
-			if h.name != "one letter" && h.name != "random letters" {
-				continue
-			}
-			text := h.make(10 * megabyte)
-			start := time.Now()
-			tok.Encode(text, tokenizer.AllSpecial)
-			took := time.Since(start)
-			t.Logf("%s, %s: %.3f µs/byte", name, h.name, took.Seconds()*1e6/float64(len(text)))
-			if took > 60*time.Second {
-				t.Errorf("%s, %s: %v for 10 MB", name, h.name, took)
-			}
-		}
-	}
-}
-
 func joined(tok *tokenizer.Tokenizer, ids []int32) string {
 	var b bytes.Buffer
 	for _, id := range ids {
