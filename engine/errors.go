@@ -111,7 +111,7 @@ type InternalError struct {
 	Err error
 }
 
-func (e *InternalError) Error() string { return "engine: step failed: " + e.Err.Error() }
+func (e *InternalError) Error() string { return "engine: failed: " + e.Err.Error() }
 
 // Unwrap returns the cause.
 func (e *InternalError) Unwrap() error { return e.Err }
@@ -121,7 +121,7 @@ func (e *InternalError) Kind() string { return "internal" }
 
 // Hint says where the details are.
 func (e *InternalError) Hint() string {
-	return "see `llama-go logs`; the model still serves other requests"
+	return "see `llama-go logs`"
 }
 
 // ClosedError answers a request to an engine or session that has been closed.

@@ -202,6 +202,11 @@ func TestOpenFailures(t *testing.T) {
 	never := func(context.Context, weights.Config, weights.Source, BackendOptions, func(done, total int64)) (Backend, error) {
 		return nil, boom
 	}
+	panics := func(context.Context, weights.Config, weights.Source, BackendOptions, func(done, total int64)) (Backend, error) {
+		var p *int
+		*p = 1 // as a truncated mapping faults
+		return nil, nil
+	}
 	waits := func(ctx context.Context, _ weights.Config, _ weights.Source, _ BackendOptions, _ func(done, total int64)) (Backend, error) {
 		<-ctx.Done()
 		return nil, ctx.Err()
@@ -219,6 +224,7 @@ func TestOpenFailures(t *testing.T) {
 		as   func(error) bool
 	}{
 		{"backend", t.Context(), fakeConfig(100), never, Options{}, func(err error) bool { return errors.Is(err, boom) }},
+		{"panic", t.Context(), fakeConfig(100), panics, Options{}, func(err error) bool { var i *InternalError; return errors.As(err, &i) }},
 		{"cancelled", ended, fakeConfig(100), waits, Options{}, func(err error) bool { var c *CancelledError; return errors.As(err, &c) }},
 		{"config", t.Context(), bad, never, Options{}, func(err error) bool { var c *weights.Error; return errors.As(err, &c) }},
 		{"precision", t.Context(), fakeConfig(100), never, Options{Precision: "double"}, func(err error) bool { var r *RequestError; return errors.As(err, &r) }},

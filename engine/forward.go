@@ -12,7 +12,7 @@ import (
 // of the session's rows 0, 1, …, whose KV there is overwritten; attention sees all
 // positions from 0 on. keep are the positions in [0, n) whose logits are
 // returned, in this order; nil: all. logits are float32 of the shape
-// (len(rows), kept, vocab), row-major.
+// (len(rows), kept, vocab), row-major, finite or not.
 //
 // It fails with *RequestError or *TokenIndexError before anything changes, with
 // *MemoryError when the result or the KV has no room, with *BusyError, with

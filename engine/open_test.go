@@ -81,8 +81,8 @@ func TestOpenChecksTheTokenizer(t *testing.T) {
 }
 
 func TestSmolLM2Answers(t *testing.T) {
-	if testing.Short() {
-		t.Skip("short: a real model")
+	if testing.Short() || raceEnabled {
+		t.Skip("a real model takes too long here (-short or -race)")
 	}
 	ck, err := weights.Open(t.Context(), testdata.SmolLM2(t), weights.Options{})
 	if err != nil {
