@@ -24,7 +24,7 @@ type backend struct {
 	pool      *simd.Pool
 	scratch   scratch
 	logits    []float32 // of the last Step, all rows
-	err       error     // sticky: ErrWeightsGone, ErrClosed
+	err       error     // sticky: *WeightsGoneError, ErrClosed
 }
 
 // Open makes the CPU backend of a model. It checks every tensor that the config
@@ -33,7 +33,7 @@ type backend struct {
 //
 // The weights stay src's: they must outlive the backend, which never closes src.
 // Both precisions compute the same today. Errors are *ConfigError, *TensorError,
-// ErrWeightsGone or the context's.
+// *WeightsGoneError or the context's.
 func Open(ctx context.Context, cfg weights.Config, src weights.Source, opt engine.BackendOptions,
 	progress func(done, total int64)) (engine.Backend, error) {
 	switch opt.Precision {
@@ -73,14 +73,12 @@ func (b *backend) Describe() string {
 // Close ends the worker goroutines and drops the KV. The weights stay open.
 func (b *backend) Close() error {
 	b.pool.Close()
-	if b.err == nil || !errors.Is(b.err, ErrClosed) {
-		b.err = ErrClosed
-	}
+	b.err = ErrClosed
 	b.kv.blocks, b.logits, b.scratch = nil, nil, scratch{}
 	return nil
 }
 
-// fail turns a recovered fault on mapped memory into ErrWeightsGone, which
+// fail turns a recovered fault on mapped memory into a *WeightsGoneError, which
 // sticks, and passes other errors on.
 func (b *backend) fail(err error) error {
 	if err = classify(err); errors.Is(err, ErrWeightsGone) {
@@ -95,7 +93,7 @@ func classify(err error) error {
 	var p *safe.PanicError
 	if errors.As(err, &p) {
 		if f, ok := p.Value.(interface{ Addr() uintptr }); ok {
-			return fmt.Errorf("%w (read of address %#x)", ErrWeightsGone, f.Addr())
+			return &WeightsGoneError{f.Addr()}
 		}
 	}
 	return err

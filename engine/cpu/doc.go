@@ -6,7 +6,7 @@
 // the kernel.
 //
 // Weights are read where the files are mapped, in their stored type; a file
-// that shrinks under the mapping makes Step return ErrWeightsGone, and the
+// that shrinks under the mapping makes Step return a *WeightsGoneError, and the
 // backend stays unusable from then on. Results do not depend on the number of
 // threads, on how a prompt is cut into steps, or on the other rows of a batch:
 // every sum has one order, that of its kernel's doc comment in package simd.

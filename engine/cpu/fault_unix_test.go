@@ -74,6 +74,13 @@ func TestTruncatedFile(t *testing.T) {
 						t.Fatalf("error %v, want ErrWeightsGone", err)
 					}
 				}
+				var kinded interface {
+					Kind() string
+					Hint() string
+				}
+				if _, err := b.Step(context.Background(), &engine.Batch{}); !errors.As(err, &kinded) || kinded.Kind() != "checkpoint" || kinded.Hint() == "" {
+					t.Errorf("error %v tells no kind and hint", err)
+				}
 				if _, err := cpu.Open(context.Background(), c.Config.Config, src, engine.BackendOptions{}, nil); !errors.Is(err, cpu.ErrWeightsGone) {
 					t.Fatalf("Open: error %v, want ErrWeightsGone", err)
 				}

@@ -24,7 +24,7 @@ type position struct {
 // Step runs the rows of a batch. Rows are flattened into one matrix of
 // positions, so that each weight is decoded once for all of them. See
 // engine.Backend for what may be relied on; errors are *BatchError,
-// ErrWeightsGone, ErrClosed or the context's.
+// *WeightsGoneError, ErrClosed or the context's.
 func (b *backend) Step(ctx context.Context, batch *engine.Batch) (*engine.Result, error) {
 	if b.err != nil {
 		return nil, b.err
@@ -99,7 +99,8 @@ func (b *backend) check(batch *engine.Batch) (positions, last int, err error) {
 	return positions, last, nil
 }
 
-// result lays out the logits of all rows in the backend's own memory.
+// result lays out the logits of all rows in the backend's own memory, which it
+// keeps unless a step with far more logits made it large.
 func (b *backend) result(batch *engine.Batch) *engine.Result {
 	vocab, n := b.model.cfg.VocabSize, 0
 	for _, row := range batch.Rows {
