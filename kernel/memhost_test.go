@@ -250,6 +250,13 @@ func (f *memFront) run(code, id string) (*memOutput, messaging.ExecuteReply) {
 func (f *memFront) runContext(ctx context.Context, code, id string) (*memOutput, messaging.ExecuteReply) {
 	out := &memOutput{}
 	f.count++
-	req := &messaging.ExecuteRequest{Code: code, CellID: id, AllowStdin: true, StoreHistory: true, Count: f.count}
+	req := newRequest(id)
+	req.Code, req.StoreHistory, req.Count = code, true, f.count
 	return out, f.execute(ctx, req, out)
+}
+
+// newRequest is an execute_request of a notebook's cell, or with id "" of a
+// console.
+func newRequest(id string) *messaging.ExecuteRequest {
+	return &messaging.ExecuteRequest{CellID: id, AllowStdin: true}
 }

@@ -127,7 +127,7 @@ func (t *liveText) flush() {
 		return
 	}
 	if t.place.rich {
-		t.place.set(map[string]any{"text/markdown": all, "text/plain": all})
+		t.place.set(map[string]any{"text/markdown": hardBreaks(all), "text/plain": all})
 	} else {
 		if t.place.shown {
 			t.place.out.Stream("stdout", ansiErase)
@@ -155,6 +155,21 @@ func (t *liveText) close() {
 	case all != "" && !t.place.rich && !strings.HasSuffix(all, "\n"):
 		t.place.out.Stream("stdout", "\n")
 	}
+}
+
+// hardBreaks keeps the line ends of a text in Markdown, which would join its
+// lines: two blanks before a line end break the line (CommonMark 0.31 §6.7).
+// Fenced code keeps its line ends by itself.
+func hardBreaks(text string) string {
+	lines := strings.Split(text, "\n")
+	var fence fence
+	for i, line := range lines[:len(lines)-1] {
+		fence.next(line)
+		if !fence.open() && strings.TrimSpace(line) != "" && strings.TrimSpace(lines[i+1]) != "" {
+			lines[i] = line + "  "
+		}
+	}
+	return strings.Join(lines, "\n")
 }
 
 // bar shows how far something is, once it has taken a moment. Safe for

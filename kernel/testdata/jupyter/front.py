@@ -51,7 +51,7 @@ class Front(KernelCase):
         self.assertEqual(len(cell.displays), 2)
         (_, answer), (_, line) = cell.displays
         self.assertTrue(answer["text/markdown"])
-        self.assertEqual(answer["text/markdown"], answer["text/plain"])
+        self.assertEqual(answer["text/markdown"].replace("  \n", "\n"), answer["text/plain"])
         self.assertIn("prefill", line["text/plain"])
         self.assertTrue(line["text/html"].startswith("<div"))
         self.assertGreater(cell.updates, 0)
