@@ -22,6 +22,9 @@ import (
 // LeaseTime is how long a client without a connection keeps what it holds.
 const LeaseTime = 10 * time.Second
 
+// fileTime is how often a resident looks after its connection file.
+const fileTime = time.Second
+
 // ServeOptions make a resident.
 type ServeOptions struct {
 	Open           engine.OpenBackend
@@ -38,7 +41,7 @@ type ServeOptions struct {
 // return nil. It removes its files and sockets. Where this binary's resident
 // runs already it returns an error.
 func Serve(ctx context.Context, opt ServeOptions) (err error) {
-	ctx, stopSignals := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stopSignals := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	defer stopSignals()
 	pl, unlock, err := claim(opt.ConnectionFile)
 	if err != nil {
@@ -158,6 +161,7 @@ func (r *resident) run(ctx context.Context) error {
 	if r.svc.idle > 0 {
 		safe.Go("idle watch", func() { r.watchIdle(ctx, cancel) })
 	}
+	safe.Go("connection file", func() { r.keepFile(ctx) })
 	safe.Go("older residents", func() { stopOlder(ctx, r.rec.Resident, r.log) })
 	err := r.server.Serve(ctx)
 	if errors.Is(err, context.Canceled) {
@@ -176,6 +180,26 @@ func (r *resident) run(ctx context.Context) error {
 func closeQuietly(log *slog.Logger, c io.Closer) {
 	if err := c.Close(); err != nil {
 		log.Warn("closing", "err", err)
+	}
+}
+
+// keepFile writes the connection file again when somebody has removed it, for a
+// resident that cannot be found cannot be stopped either.
+func (r *resident) keepFile(ctx context.Context) {
+	tick := time.NewTicker(fileTime)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if _, err := os.Stat(r.file); !errors.Is(err, os.ErrNotExist) {
+				continue
+			}
+			if err := r.rec.write(r.file); err != nil {
+				r.log.Warn("writing the connection file again", "err", err)
+			}
+		}
 	}
 }
 

@@ -46,7 +46,7 @@ func FindOrStart(ctx context.Context, opt FindOptions) (connFile string, started
 	if answers(ctx, pl.conn) == nil {
 		return pl.conn, false, nil
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, startTime, fmt.Errorf("kernel: no resident within %v", startTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, startTime, fmt.Errorf("it does not answer within %v", startTime))
 	defer cancel()
 	for {
 		lock, err := tryLock(pl.lock)
@@ -71,10 +71,32 @@ func FindOrStart(ctx context.Context, opt FindOptions) (connFile string, started
 	if rec, e := readRecord(pl.conn); e == nil && rec.Resident.alive() {
 		return "", false, fmt.Errorf("kernel: the resident (pid %d) does not answer: %w (llama-go stop --force ends it)", rec.Resident.PID, err)
 	}
-	if err := start(ctx, exe, pl); err != nil {
-		return "", false, err
+	started, err = startOrAwait(ctx, exe, pl)
+	if err != nil {
+		return "", false, fmt.Errorf("kernel: no resident of llama-go %s: %w", opt.Version, err)
 	}
-	return pl.conn, true, nil
+	return pl.conn, started, nil
+}
+
+// startOrAwait starts a resident, unless one runs that has lost its file: it
+// will write that again.
+func startOrAwait(ctx context.Context, exe string, pl place) (started bool, err error) {
+	run, err := tryLock(pl.run)
+	if err != nil {
+		return false, err
+	}
+	if run != nil {
+		run.Close()
+		return true, start(ctx, exe, pl)
+	}
+	for {
+		if answers(ctx, pl.conn) == nil {
+			return false, nil
+		}
+		if err := pause(ctx); err != nil {
+			return false, fmt.Errorf("one runs (%s is locked) and does not answer: %w", pl.run, err)
+		}
+	}
 }
 
 // pause waits a little.
@@ -109,12 +131,12 @@ func answers(ctx context.Context, connFile string) error {
 func start(ctx context.Context, exe string, pl place) error {
 	logFile, err := os.OpenFile(pl.log, os.O_WRONLY|os.O_APPEND|os.O_CREATE, 0o600)
 	if err != nil {
-		return fmt.Errorf("kernel: opening the resident's log: %w", err)
+		return fmt.Errorf("opening its log: %w", err)
 	}
 	defer logFile.Close()
 	st, err := logFile.Stat()
 	if err != nil {
-		return fmt.Errorf("kernel: opening the resident's log: %w", err)
+		return fmt.Errorf("opening its log: %w", err)
 	}
 	cmd := exec.Command(exe, "serve")
 	cmd.Stdout, cmd.Stderr = logFile, logFile
@@ -127,7 +149,7 @@ func start(ctx context.Context, exe string, pl place) error {
 	}
 	detached(cmd)
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("kernel: starting the resident: %w", err)
+		return fmt.Errorf("starting it: %w", err)
 	}
 	exited := make(chan error, 1)
 	safe.Go("resident's end", func() { exited <- cmd.Wait() }) // reaps it if it ends before us
@@ -151,7 +173,7 @@ func failedStart(why, logPath string, from int64) error {
 	if text == "" {
 		text = "the log is empty"
 	}
-	return fmt.Errorf("kernel: the resident did not start: %s; %s says:\n%s", why, logPath, text)
+	return fmt.Errorf("%s; %s says:\n%s", why, logPath, text)
 }
 
 // ResidentInfo is one resident of this user on this machine.

@@ -76,15 +76,6 @@ func realResident(t *testing.T) (exe, dir string) {
 	return exe, dir
 }
 
-func pidOf(t *testing.T, file string) int {
-	t.Helper()
-	rec, err := readRecord(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rec.Resident.PID
-}
-
 func TestFindOrStart(t *testing.T) {
 	exe, dir := realResident(t)
 	ctx := t.Context()
@@ -95,7 +86,7 @@ func TestFindOrStart(t *testing.T) {
 	if st, err := os.Stat(file); err != nil || st.Mode().Perm() != 0o600 {
 		t.Errorf("mode %v %v", st.Mode(), err)
 	}
-	pid := pidOf(t, file)
+	pid := mustRecord(t, file).Resident.PID
 	if sid, err := unix.Getsid(pid); err != nil || sid != pid {
 		t.Errorf("its process session is %d, its pid %d (%v)", sid, pid, err)
 	}
@@ -111,7 +102,7 @@ func TestFindOrStart(t *testing.T) {
 	if err != nil || !strings.Contains(tail(log, 0), "resident started") {
 		t.Errorf("log %q: %q %v", log, tail(log, 0), err)
 	}
-	if strings.Contains(tail(log, 0), keyOf(t, file)) {
+	if strings.Contains(tail(log, 0), mustRecord(t, file).Key) {
 		t.Error("the key is in the log")
 	}
 
@@ -129,15 +120,6 @@ func TestFindOrStart(t *testing.T) {
 	if err := StopResident(ctx, list[0].ID, false); kindOf(err) != rpc.KindRequest {
 		t.Errorf("stop of none: %v", err)
 	}
-}
-
-func keyOf(t *testing.T, file string) string {
-	t.Helper()
-	rec, err := readRecord(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return rec.Key
 }
 
 func TestRacersStartOne(t *testing.T) {
@@ -273,6 +255,22 @@ func TestStaleFileNeverPointsAtAStranger(t *testing.T) {
 	file, started, err := FindOrStart(t.Context(), FindOptions{Exe: exe})
 	if err != nil || !started {
 		t.Fatalf("got %q %v %v", file, started, err)
+	}
+}
+
+func TestLostConnectionFileComesBack(t *testing.T) {
+	exe, _ := realResident(t)
+	file, _, err := FindOrStart(t.Context(), FindOptions{Exe: exe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid := mustRecord(t, file).Resident.PID
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	again, started, err := FindOrStart(t.Context(), FindOptions{Exe: exe})
+	if err != nil || started || again != file || mustRecord(t, file).Resident.PID != pid {
+		t.Errorf("got %q %v %v", again, started, err)
 	}
 }
 

@@ -33,6 +33,7 @@ type service struct {
 
 	promptTokens, generatedTokens atomic.Int64
 	resultBytes                   atomic.Int64
+	promised                      atomic.Int64 // bytes of uploads under way that have not come yet
 	active                        counter
 
 	mu      sync.Mutex
@@ -146,7 +147,9 @@ func (c *client) close() {
 		freed += r.bytes()
 	}
 	for _, u := range uploads {
-		freed += u.bytes()
+		u.mu.Lock()
+		freed += u.end()
+		u.mu.Unlock()
 	}
 	giveBack(freed)
 	for _, m := range models {
@@ -233,11 +236,11 @@ func giveBack(freed int64) {
 	}
 }
 
-// memory refuses n more bytes when they are not available. It evicts shared
-// models that nobody uses first.
+// memory refuses n more bytes when they are not available beside what uploads
+// have been promised. It evicts shared models that nobody uses first.
 func (s *service) memory(n int64) error {
 	_, err := retryEvicting(s.reg, func() (struct{}, error) {
-		return struct{}{}, engine.CheckMemory(engine.Memory{Workspace: n})
+		return struct{}{}, engine.CheckMemory(engine.Memory{Workspace: n + s.promised.Load()})
 	})
 	return err
 }

@@ -278,6 +278,9 @@ func (c *client) closeModel(p rpc.ModelRef) error {
 	for id, u := range c.uploads {
 		if u.model == m {
 			delete(c.uploads, id)
+			u.mu.Lock()
+			giveBack(u.end())
+			u.mu.Unlock()
 		}
 	}
 	c.mu.Unlock()

@@ -432,6 +432,29 @@ func TestUploadsAreChecked(t *testing.T) {
 	if err := c.abortState(rpc.UploadRef{Upload: u.Upload}); err == nil {
 		t.Error("a commit leaves the upload open")
 	}
+	// What was promised and never came is forgotten with the upload.
+	for _, end := range []func(string) error{
+		func(id string) error { return c.abortState(rpc.UploadRef{Upload: id}) },
+		func(string) error { return c.closeModel(rpc.ModelRef{Model: m}) },
+	} {
+		u, err := c.beginState(rpc.ModelRef{Model: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := put(func(p *rpc.PutParams) { p.Upload = u.Upload }); err != nil {
+			t.Fatal(err)
+		}
+		if n := c.svc.promised.Load(); n != 64 {
+			t.Errorf("%d bytes are promised, expected 64", n)
+		}
+		if err := end(u.Upload); err != nil {
+			t.Fatal(err)
+		}
+		if n := c.svc.promised.Load(); n != 0 {
+			t.Errorf("%d bytes are promised still", n)
+		}
+	}
+	m = newTransformer(t, c, tinyConfig(), "float32")
 	for range maxUploads {
 		if _, err := c.beginState(rpc.ModelRef{Model: m}); err != nil {
 			t.Fatal(err)

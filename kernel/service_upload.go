@@ -16,6 +16,7 @@ const (
 // upload collects a state dict. Only tensors that the model has, in its shape,
 // are stored; of the others name, type and shape are enough for the report.
 type upload struct {
+	svc    *service
 	model  *model
 	shapes map[string][]int // of the model, by canonical name
 
@@ -42,7 +43,7 @@ func (c *client) beginState(p rpc.ModelRef) (rpc.BeginResult, error) {
 	if err != nil {
 		return rpc.BeginResult{}, err
 	}
-	u := &upload{model: m, shapes: shapesOf(m.cfg), tensors: map[string]*uploaded{}}
+	u := &upload{svc: c.svc, model: m, shapes: shapesOf(m.cfg), tensors: map[string]*uploaded{}}
 	id, err := put(c, func() map[string]*upload { return c.uploads }, "u", "uploads", maxUploads, u)
 	if err != nil {
 		return rpc.BeginResult{}, err
@@ -85,9 +86,7 @@ func (c *client) putState(p rpc.PutParams, buffers [][]byte) error {
 		if len(u.order) >= maxUploadKeys {
 			return requestError("", "more than %d keys", maxUploadKeys)
 		}
-		if t, err = c.newUploaded(u, p, total); err != nil {
-			return err
-		}
+		t = u.newUploaded(p, total)
 	}
 	if t.dtype != p.DType || !sameShape(t.shape, p.Shape) {
 		return requestError("", "%.200q: this piece is of a %s tensor %v, an earlier one of %s %v", p.Key, p.DType, p.Shape, t.dtype, t.shape)
@@ -99,11 +98,15 @@ func (c *client) putState(p rpc.PutParams, buffers [][]byte) error {
 		return requestError("", "%.200q: the piece ends at byte %d, the tensor has %d", p.Key, t.got+int64(len(piece)), t.total)
 	}
 	if u.tensors[p.Key] == nil {
+		if err := u.reserve(t); err != nil {
+			return err
+		}
 		u.tensors[p.Key] = t
 		u.order = append(u.order, p.Key)
 	}
 	t.got += int64(len(piece))
 	if t.stored {
+		u.svc.promised.Add(-int64(len(piece)))
 		if int64(len(piece)) == t.total {
 			t.data = piece // the buffer is ours
 		} else {
@@ -113,8 +116,8 @@ func (c *client) putState(p rpc.PutParams, buffers [][]byte) error {
 	return nil
 }
 
-// newUploaded looks up a new key and, where it will be stored, checks memory.
-func (c *client) newUploaded(u *upload, p rpc.PutParams, total int64) (*uploaded, error) {
+// newUploaded looks up a new key.
+func (u *upload) newUploaded(p rpc.PutParams, total int64) *uploaded {
 	t := &uploaded{key: p.Key, dtype: p.DType, shape: p.Shape, total: total}
 	if canonical, naming, ok := weights.CanonicalName(p.Key); ok && naming != weights.GGUF {
 		t.canonical, t.naming = canonical, naming
@@ -123,17 +126,23 @@ func (c *client) newUploaded(u *upload, p rpc.PutParams, total int64) (*uploaded
 	if !ok && isTiedHead(u.model.cfg, t.canonical) {
 		want, ok = u.shapes[embedName], true
 	}
-	if !ok || !sameShape(want, p.Shape) || !isFloat(p.DType) {
-		return t, nil
+	t.stored = ok && sameShape(want, p.Shape) && isFloat(p.DType)
+	return t
+}
+
+// reserve makes room for a tensor that will be stored, after the memory check.
+func (u *upload) reserve(t *uploaded) error {
+	if !t.stored {
+		return nil
 	}
-	if err := c.svc.memory(total); err != nil {
-		return nil, err
+	if err := u.svc.memory(t.total); err != nil {
+		return err
 	}
-	t.stored = true
-	if total > rpc.MaxBuffer {
-		t.data = make([]byte, 0, total) // bounded by the model's own parameter
+	u.svc.promised.Add(t.total)
+	if t.total > rpc.MaxBuffer {
+		t.data = make([]byte, 0, t.total) // bounded by the model's own parameter
 	}
-	return t, nil
+	return nil
 }
 
 func isFloat(dtype string) bool {
@@ -171,8 +180,25 @@ func (c *client) takeUpload(id string) (*upload, error) {
 	if u.over {
 		return nil, requestError("begin another", "the upload has ended")
 	}
-	u.over = true
+	u.end()
 	return u, nil
+}
+
+// end closes the upload to further pieces and returns the bytes that it holds;
+// u.mu is held.
+func (u *upload) end() int64 {
+	if u.over {
+		return 0
+	}
+	u.over = true
+	held := int64(0)
+	for _, t := range u.tensors {
+		if t.stored {
+			u.svc.promised.Add(t.got - t.total)
+			held += int64(len(t.data))
+		}
+	}
+	return held
 }
 
 // abortState is state.abort.
@@ -181,17 +207,10 @@ func (c *client) abortState(p rpc.UploadRef) error {
 	if err != nil {
 		return err
 	}
-	giveBack(u.bytes())
-	return nil
-}
-
-// bytes is what the upload holds.
-func (u *upload) bytes() int64 {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	n := int64(0)
-	for _, t := range u.tensors {
-		n += int64(len(t.data))
+	held := int64(0)
+	for _, t := range u.tensors { // it is over: nobody writes to it
+		held += int64(len(t.data))
 	}
-	return n
+	giveBack(held)
+	return nil
 }
