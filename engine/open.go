@@ -77,9 +77,6 @@ func (e *Engine) loadSource(ctx context.Context, open OpenBackend, opt Options) 
 	var missing int64 // what is not in memory yet
 	if isLazy {
 		missing = lazy.WeightBytes()
-		e.bytes = missing
-	} else {
-		e.bytes = sourceBytes(e.src)
 	}
 	need := NeedMemory(e.cfg, missing, false, opt.Precision, opt.MaxBatch, opt.MaxSeqLen)
 	if err := CheckMemory(need); err != nil {
@@ -92,6 +89,7 @@ func (e *Engine) loadSource(ctx context.Context, open OpenBackend, opt Options) 
 		opt.Progress = nil // it has been told all bytes
 		need.Weights = 0
 	}
+	e.bytes = sourceBytes(e.src)
 	return e.start(ctx, open, opt, need)
 }
 

@@ -80,6 +80,24 @@ func TestOpenChecksTheTokenizer(t *testing.T) {
 	}
 }
 
+func TestAModelWithoutAFile(t *testing.T) {
+	cfg := tinyConfig()
+	var told, total int64
+	e, err := engine.OpenSource(t.Context(), cfg, engine.RandomSource(cfg, weights.BF16, 3), cpu.Open,
+		engine.Options{Precision: engine.Exact, Progress: func(d, n int64) { told, total = d, n }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	if want := 2 * e.Parameters(); told != want || total != want || e.WeightBytes() != want {
+		t.Errorf("progress %d of %d, %d bytes, want %d", told, total, e.WeightBytes(), want)
+	}
+	res := run(t, session(t, e), t.Context(), engine.GenerateRequest{Rows: [][]int32{{1, 2, 3, 4, 5}}, MaxGenLen: 10, Temperature: 0.7, TopP: 0.9, LogProbs: true})
+	if len(res.Rows[0].IDs) != 10 || e.KVBytes() == 0 {
+		t.Errorf("%+v, %d bytes of KV", res.Rows[0], e.KVBytes())
+	}
+}
+
 func TestSmolLM2Answers(t *testing.T) {
 	if testing.Short() || raceEnabled {
 		t.Skip("a real model takes too long here (-short or -race)")

@@ -20,7 +20,8 @@ import (
 )
 
 // lazySource is a Source that takes memory only when its tensors are asked for.
-// OpenSource counts WeightBytes before, and fills it where it can be cancelled.
+// OpenSource counts WeightBytes, what they take beyond what is in memory
+// already, and has them made where it can be cancelled.
 type lazySource interface {
 	WeightBytes() int64
 	Materialize(ctx context.Context, progress func(done, total int64)) error
@@ -93,11 +94,15 @@ func (r *randomSource) Close() error {
 	return nil
 }
 
-// WeightBytes is what all tensors take once they are made.
+// WeightBytes is what the tensors take that are not made yet.
 func (r *randomSource) WeightBytes() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var n int64
 	for _, t := range r.tensors {
-		n += int64(t.size()) * int64(r.dtype.BlockBytes())
+		if t.data == nil {
+			n += int64(t.size()) * int64(r.dtype.BlockBytes())
+		}
 	}
 	return n
 }
@@ -108,12 +113,12 @@ func (r *randomSource) Tensor(name string) (weights.View, bool) {
 	return v, err == nil && v.Data != nil
 }
 
-// Materialize makes all tensors, on all cores. When ctx ends it stops within
+// Materialize makes the tensors that are not there yet, on all cores. When ctx ends it stops within
 // milliseconds and keeps the tensors that are whole.
 func (r *randomSource) Materialize(ctx context.Context, progress func(done, total int64)) error {
 	total := r.WeightBytes()
 	var done int64
-	for _, name := range r.names {
+	for _, name := range r.missing() {
 		v, err := r.make(ctx, name, func(part int64) {
 			if progress != nil {
 				progress(done+part, total)
@@ -128,6 +133,13 @@ func (r *randomSource) Materialize(ctx context.Context, progress func(done, tota
 		}
 	}
 	return nil
+}
+
+// missing lists the tensors that are not made yet.
+func (r *randomSource) missing() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(r.names), func(name string) bool { return r.tensors[name].data != nil })
 }
 
 func (r *randomSource) make(ctx context.Context, name string, progress func(part int64)) (weights.View, error) {

@@ -87,11 +87,15 @@ func TestRandomSourceIsDeterministic(t *testing.T) {
 	cfg := randomConfig()
 	a, b, c := RandomSource(cfg, weights.F16, 7), RandomSource(cfg, weights.F16, 7), RandomSource(cfg, weights.F16, 8)
 	var told, total int64
+	want := b.(lazySource).WeightBytes()
 	if err := b.(lazySource).Materialize(t.Context(), func(done, all int64) { told, total = done, all }); err != nil {
 		t.Fatal(err)
 	}
-	if want := b.(lazySource).WeightBytes(); told != want || total != want {
+	if told != want || total != want {
 		t.Errorf("progress %d of %d, want %d", told, total, want)
+	}
+	if n := b.(lazySource).WeightBytes(); n != 0 {
+		t.Errorf("%d bytes are missing of a source that is whole", n)
 	}
 	seen := map[string]string{}
 	for _, name := range a.Names() {
