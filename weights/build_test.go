@@ -82,13 +82,12 @@ type ggufTensor struct {
 }
 
 type ggufFile struct {
-	version         uint32
-	keys            []ggufKV
-	tensors         []ggufTensor
-	align           int
-	nkeys, ntensors uint64 // 0: as many as there are
-	noData          bool
-	extra           []byte
+	version uint32
+	keys    []ggufKV
+	tensors []ggufTensor
+	align   int
+	noData  bool
+	extra   []byte
 }
 
 var le = binary.LittleEndian
@@ -141,14 +140,8 @@ func (g ggufFile) bytes() []byte {
 	if g.align == 0 {
 		g.align = 32
 	}
-	if g.nkeys == 0 {
-		g.nkeys = uint64(len(g.keys))
-	}
-	if g.ntensors == 0 {
-		g.ntensors = uint64(len(g.tensors))
-	}
 	b := append([]byte("GGUF"), le.AppendUint32(nil, g.version)...)
-	b = le.AppendUint64(le.AppendUint64(b, g.ntensors), g.nkeys)
+	b = le.AppendUint64(le.AppendUint64(b, uint64(len(g.tensors))), uint64(len(g.keys)))
 	for _, kv := range g.keys {
 		b = append(append(b, ggufString(kv.key)...), kv.value...)
 	}

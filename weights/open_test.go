@@ -110,7 +110,7 @@ func TestVocabularies(t *testing.T) {
 		})
 	}
 	_, err := Open(context.Background(), filepath.Join(dir, "ggml-vocab-gpt-2.gguf"), Options{})
-	refused(t, err, KindCheckpoint, `general.architecture: is "gpt2", only "llama" is supported`)
+	refused(t, err, KindConfig, `general.architecture: is "gpt2", only "llama" is supported`)
 	_, err = Open(context.Background(), filepath.Join(dir, "ggml-vocab-llama-spm.gguf"), Options{})
 	refused(t, err, KindCheckpoint, `tensor "token_embd.weight": is missing`)
 }

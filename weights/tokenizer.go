@@ -2,6 +2,7 @@ package weights
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -75,6 +76,10 @@ func (f *folder) tokenizer(name string) (t Tokenizer, template string, err error
 	if n, _ := file.ReadAt(magic, 0); string(magic[:n]) == "GGUF" {
 		t, template, err = ggufTokenizer(file, info)
 		t.Path = f.path(name)
+		var e *Error
+		if errors.As(err, &e) {
+			e.Kind = KindTokenizer // whatever is broken, it was to be a tokenizer
+		}
 		return t, template, located(err, f.path(name))
 	}
 	data, err := f.read(name, maxTokenizerBytes, KindTokenizer)

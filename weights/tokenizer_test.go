@@ -31,7 +31,7 @@ func TestTokenizerFiles(t *testing.T) {
 		{name: "beside before above", beside: map[string]string{"tokenizer.json": jsonText}, above: map[string]string{"tokenizer.model": modelText}, path: "m/tokenizer.json", kind: "json"},
 		{name: "by content", beside: map[string]string{"tokenizer.model": jsonText}, path: "m/tokenizer.model", kind: "json"},
 		{name: "a GGUF's vocabulary", above: map[string]string{"v.gguf": string(vocabulary.bytes())}, explicit: "v.gguf", path: "v.gguf", kind: "gguf", template: "{{ x }}"},
-		{name: "a broken GGUF", above: map[string]string{"v.gguf": "GGUF\x03"}, explicit: "v.gguf", kind: string(KindCheckpoint), want: "v.gguf"},
+		{name: "a broken GGUF", above: map[string]string{"v.gguf": "GGUF\x03"}, explicit: "v.gguf", kind: string(KindTokenizer), want: "v.gguf: byte 4: version of 4 bytes"},
 		{name: "a GGUF without", above: map[string]string{"v.gguf": string(ggufFile{}.bytes())}, explicit: "v.gguf", kind: string(KindTokenizer), want: "has no vocabulary"},
 		{name: "template", beside: map[string]string{"tokenizer_config.json": `{"a": [{}], "chat_template": "T\u00e9", "model_max_length": 1000000000000000019884624838656}`}, template: "Té"},
 		{name: "named templates", beside: map[string]string{"tokenizer_config.json": `{"chat_template": [{"name": "tool_use", "template": "U"}, {"name": "default", "template": "D"}]}`}, template: "D"},
