@@ -46,9 +46,9 @@ func (m *Matrix) Row(dst []float32, r int) { // dst: (Cols,)
 	active.rows[m.Type].decode(dst, m.row(r))
 }
 
-// scratchFloats is how many weights are decoded before they are multiplied: 64
+// scratchFloats is how many weights are decoded before they are multiplied: 128
 // KB, which stay in L2 beside the activations.
-const scratchFloats = 16 << 10
+const scratchFloats = 32 << 10
 
 // Scratch is the number of floats that MulRows wants as scratch.
 func (m *Matrix) Scratch() int { return max(scratchFloats, m.Cols) }
