@@ -3,9 +3,13 @@ package weights
 import (
 	"context"
 	"errors"
+	"os"
 	"path/filepath"
 	"reflect"
 	"testing"
+	"time"
+
+	"github.com/llama-go/llama-go/internal/testdata"
 )
 
 // opened is what Open makes of bytes as a file of this name.
@@ -139,4 +143,67 @@ func dataSize(t *testing.T, file []byte) int {
 		n += (len(tensor.Data) + 31) / 32 * 32
 	}
 	return n
+}
+
+// TestTruncationReal cuts real files: smollm2 at the ends of tensors and inside
+// its vocabulary, the small trained model at every 4 KiB and at every tensor.
+func TestTruncationReal(t *testing.T) {
+	t.Run("smollm2", func(t *testing.T) {
+		c := mustOpen(t, testdata.SmolLM2(t), Options{})
+		data := c.maps.list[0].data
+		g, err := parseGGUF(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cuts := []int{}
+		at := len(data) - dataSize(t, data)
+		for n := 0; n < at; n += at/20 + 1 {
+			cuts = append(cuts, n)
+		}
+		for i, tensor := range g.tensors {
+			if i%16 == 0 {
+				cuts = append(cuts, at, at+1, at+len(tensor.Data)-1)
+			}
+			at += (len(tensor.Data) + 31) / 32 * 32
+		}
+		for _, n := range cuts {
+			start := cpuTime()
+			_, err := parseGGUF(data[:n])
+			if took := cpuTime() - start; took > 50*time.Millisecond*slow {
+				t.Errorf("cut at %d took %v, at most 50 ms are allowed", n, took)
+			}
+			refused(t, err, KindCheckpoint)
+		}
+	})
+	t.Run("stories260k", func(t *testing.T) {
+		from := filepath.Join(testdata.Dir(t), "stories260k", "hf_f32")
+		data, err := os.ReadFile(filepath.Join(from, "model.safetensors"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		config, err := os.ReadFile(filepath.Join(from, "config.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		dir := folderOf(t, map[string][]byte{"config.json": config})
+		tensors, err := parseSafetensors(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		cuts := []int{len(data) - 1}
+		for n := 0; n < len(data); n += 4096 {
+			cuts = append(cuts, n)
+		}
+		at := 8 + int(le.Uint64(data))
+		for _, tensor := range tensors {
+			cuts = append(cuts, at, at+1)
+			at += len(tensor.Data)
+		}
+		if at != len(data) {
+			t.Fatalf("the tensors end at %d of %d", at, len(data))
+		}
+		for _, n := range cuts {
+			refused(t, opened(t, dir, "model.safetensors", data[:n]), KindCheckpoint, "model.safetensors")
+		}
+	})
 }
