@@ -36,7 +36,7 @@ TARGET = "llama"
 
 _OPEN_SECONDS = 20.0  # welcome and hello of a resident that may still be starting
 _LINGER_MS = 500
-_PROBE_SECONDS = 0.1
+_PROBE_SECONDS = 0.05
 _BATCH = 256  # iopub messages read before outgoing ones get a turn
 _HELLO, _REFUSED = "$/hello", "$/refused"
 
