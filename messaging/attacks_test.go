@@ -10,8 +10,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -233,6 +235,23 @@ func startVictim(t testing.TB, transport string) *victim {
 	return v
 }
 
+// listening waits until the kernel listens.
+func (v *victim) listening() {
+	v.t.Helper()
+	for try := 0; ; try++ {
+		network, addr := v.info.address(Heartbeat)
+		c, err := net.Dial(network, addr)
+		if err == nil {
+			c.Close()
+			return
+		}
+		if try == 300 {
+			v.t.Fatal(err)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
 // honest does what a client does, on every socket, and returns the kernel's
 // own counts.
 func (v *victim) honest() map[string]int {
@@ -310,16 +329,7 @@ func TestAttacks(t *testing.T) {
 	}
 	transports(t, func(t *testing.T, transport string) {
 		v := startVictim(t, transport)
-		for try := 0; ; try++ { // until it listens
-			network, addr := v.info.address(Heartbeat)
-			if c, err := net.Dial(network, addr); err == nil {
-				c.Close()
-				break
-			} else if try == 300 {
-				t.Fatal(err)
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
+		v.listening()
 		for range 3 {
 			v.honest()
 		}
@@ -361,5 +371,64 @@ func TestAttacks(t *testing.T) {
 			}
 		}
 		t.Logf("base %d MiB, worst rise %d MiB", baseRSS>>20, worst>>20)
+	})
+}
+
+// TestHonestWhileAttacked measures an honest client's round trips while others
+// flood shell without signatures, storm every socket with connections and churn
+// subscriptions without reading.
+func TestHonestWhileAttacked(t *testing.T) {
+	transports(t, func(t *testing.T, transport string) {
+		v := startVictim(t, transport)
+		v.listening()
+		c, err := Dial(background(t), v.info, ClientOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		trip := func() time.Duration {
+			start := time.Now()
+			id, err := c.Send(Shell, "kernel_info_request", nil, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			wait(t, c, "reply", isReply(id))
+			return time.Since(start)
+		}
+		stop := make(chan struct{})
+		var wg sync.WaitGroup
+		for _, at := range attacks() {
+			for ch, name := range map[Channel]string{Shell: "flood without signatures", Control: "garbage", Heartbeat: "silent", IOPub: "stuck reader"} {
+				if at.name != name {
+					continue
+				}
+				wg.Go(func() {
+					for {
+						select {
+						case <-stop:
+							return
+						default:
+						}
+						a := &attacker{t: t, info: v.info, ch: ch, many: 20}
+						at.run(a)
+						for _, conn := range a.conns {
+							conn.Close()
+						}
+					}
+				})
+			}
+		}
+		var trips []time.Duration
+		for end := time.Now().Add(2 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+			trips = append(trips, trip())
+		}
+		close(stop)
+		wg.Wait()
+		slices.Sort(trips)
+		median, p99 := trips[len(trips)/2], trips[len(trips)*99/100]
+		t.Logf("%d round trips: median %v, p99 %v", len(trips), median, p99)
+		if median > 500*time.Millisecond && !raceEnabled { // attackers and kernel share the processors here
+			t.Errorf("median round trip %v", median)
+		}
 	})
 }

@@ -57,8 +57,8 @@ type Incoming struct {
 	Msg     *Message
 }
 
-// Dial connects to the kernel and waits until it has answered kernel_info with
-// a signature of the same key. ctx bounds all of it.
+// Dial connects to the kernel and waits until it has answered kernel_info on
+// shell and on control with a signature of the same key. ctx bounds all of it.
 func Dial(ctx context.Context, info ConnInfo, opt ClientOptions) (*Client, error) {
 	if err := info.check(); err != nil {
 		return nil, err
@@ -86,11 +86,10 @@ func Dial(ctx context.Context, info ConnInfo, opt ClientOptions) (*Client, error
 	}
 	c.rc = &receiver{codec: c.codec, budget: newBudget(), drops: &drops{log: c.log}, maxJSON: maxJSON, maxBuffer: maxShellBuffer}
 	for _, s := range []struct {
-		ch       Channel
-		typ      zmq4.SocketType
-		identity string
-	}{{Shell, zmq4.Dealer, c.session}, {Control, zmq4.Dealer, c.session}, {IOPub, zmq4.Sub, ""}} {
-		p, err := dial(ctx, info, s.ch, s.typ, s.identity)
+		ch  Channel
+		typ zmq4.SocketType
+	}{{Shell, zmq4.Dealer}, {Control, zmq4.Dealer}, {IOPub, zmq4.Sub}} {
+		p, err := dial(ctx, info, s.ch, s.typ, c.session)
 		if err != nil {
 			for _, p := range c.peers {
 				p.close(errClosed)
@@ -103,9 +102,13 @@ func Dial(ctx context.Context, info ConnInfo, opt ClientOptions) (*Client, error
 		c.start(ch, p)
 	}
 	safe.Go("client end", c.end)
-	if err := c.ask(ctx); err != nil {
-		c.Close()
-		return nil, err
+	// On both, so that the kernel knows both connections as one with the key
+	// and keeps them when its sockets are full.
+	for _, ch := range []Channel{Shell, Control} {
+		if err := c.ask(ctx, ch); err != nil {
+			c.Close()
+			return nil, err
+		}
 	}
 	return c, nil
 }
@@ -198,8 +201,8 @@ func (c *Client) fail(err error) {
 	}
 }
 
-// ask sends kernel_info_request and waits for the answer.
-func (c *Client) ask(ctx context.Context) error {
+// ask sends kernel_info_request on a channel and waits for the answer.
+func (c *Client) ask(ctx context.Context, ch Channel) error {
 	answered := make(chan struct{})
 	m, err := c.message("kernel_info_request", nil, nil)
 	if err != nil {
@@ -208,7 +211,7 @@ func (c *Client) ask(ctx context.Context) error {
 	c.mu.Lock()
 	c.waiting[m.Header.MsgID] = answered
 	c.mu.Unlock()
-	if err := c.send(Shell, m); err != nil {
+	if err := c.send(ch, m); err != nil {
 		return err
 	}
 	select {

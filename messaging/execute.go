@@ -107,7 +107,7 @@ func (e *executor) busy() bool {
 	return e.running != nil
 }
 
-// pop waits for the next request; nil when the server stops.
+// pop waits for the next request; nil when none is left and the server stops.
 func (e *executor) pop() *execution {
 	for {
 		e.mu.Lock()
@@ -128,18 +128,21 @@ func (e *executor) pop() *execution {
 	}
 }
 
-// run executes what is queued until the server stops.
+// run executes what is queued until the server stops, and answers what is left
+// then.
 func (e *executor) run() {
 	for {
 		x := e.pop()
-		if x == nil || e.s.ctx.Err() != nil {
+		switch {
+		case x == nil:
 			return
-		}
-		if e.aborts(x) {
+		case e.s.ctx.Err() != nil:
+			e.refuse(x.req, "Aborted", "the kernel shuts down")
+		case e.aborts(x):
 			e.refuse(x.req, "Aborted", "an earlier cell failed")
-			continue
+		default:
+			e.execute(x)
 		}
-		e.execute(x)
 	}
 }
 

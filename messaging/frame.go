@@ -186,3 +186,21 @@ func (f *frameReader) skip(size int64) error {
 	}
 	return nil
 }
+
+// pacer makes a peer whose messages are for nothing yield: a connection that
+// always has input would otherwise hold a processor for whole time slices while
+// an honest peer's bytes wait.
+type pacer struct {
+	messages int
+	bytes    int64
+}
+
+// spend counts one message and sleeps now and then.
+func (p *pacer) spend(bytes int64) {
+	p.messages++
+	p.bytes += bytes
+	if p.messages >= paceMessages || p.bytes >= paceBytes {
+		*p = pacer{}
+		time.Sleep(pacePause)
+	}
+}

@@ -20,12 +20,10 @@ type socket struct {
 	queue int64 // outbound limit of a peer
 	log   *slog.Logger
 
-	read func(*peer) error // reads messages until the connection ends
-	open func(*peer)       // a handshake is done
-	gone func(*peer)       // a connection that was open is gone
-	// trusted is the processes that have signed something on another socket,
-	// where peers cannot sign anything on this one; nil otherwise.
-	trusted func() map[int]bool
+	read    func(*peer) error // reads messages until the connection ends
+	open    func(*peer)       // a handshake is done
+	gone    func(*peer)       // a connection that was open is gone
+	trusted func() signers    // who is known by other connections
 
 	mu     sync.Mutex
 	peers  map[*peer]struct{}
@@ -99,10 +97,7 @@ func (s *socket) makeRoom(p *peer) (victim *peer, full bool) {
 	if same < maxConns && len(s.peers) < maxConns*maxConnsUIDs {
 		return nil, false
 	}
-	var trusted map[int]bool
-	if s.trusted != nil {
-		trusted = s.trusted()
-	}
+	trusted := s.trusted()
 	for q := range s.peers {
 		if (same < maxConns || q.uid == p.uid) && !q.verified.Load() && (victim == nil || goesBefore(q, victim, trusted)) {
 			victim = q
@@ -111,11 +106,14 @@ func (s *socket) makeRoom(p *peer) (victim *peer, full bool) {
 	return victim, victim == nil
 }
 
-// goesBefore reports whether p has to go rather than q: not of a trusted
-// process, then older.
-func goesBefore(p, q *peer, trusted map[int]bool) bool {
-	if tp, tq := trusted[p.pid], trusted[q.pid]; tp != tq {
-		return tq
+// goesBefore reports whether p has to go rather than q: not known by another
+// connection, then not past its handshake, then older.
+func goesBefore(p, q *peer, known signers) bool {
+	if kp, kq := known.include(p), known.include(q); kp != kq {
+		return kq
+	}
+	if rp, rq := p.ready.Load(), q.ready.Load(); rp != rq {
+		return rq
 	}
 	return p.opened.Before(q.opened)
 }

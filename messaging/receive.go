@@ -38,11 +38,15 @@ func (rc *receiver) read(p *peer, deliver func(*Message) error) error {
 			if err := answerCommand(f, h, p, nil); err != nil {
 				return err
 			}
+			a.pace.spend(h.size)
 		} else if err := rc.frame(f, h, p, &a); err != nil {
 			return err
 		} else if !h.more {
 			if err := rc.finish(p, &a, deliver); err != nil {
 				return err
+			}
+			if a.dropped {
+				a.pace.spend(a.size)
 			}
 			a.reset()
 		}
@@ -60,11 +64,12 @@ type assembly struct {
 	size    int64
 	delim   int  // index of the delimiter, -1 before it
 	dropped bool // skip the rest
+	pace    pacer
 }
 
 func (a *assembly) reset() {
 	a.slab.reset()
-	*a = assembly{slab: a.slab, delim: -1}
+	*a = assembly{slab: a.slab, pace: a.pace, delim: -1}
 }
 
 // frame reads one frame into the assembly and checks the signature as soon as

@@ -8,6 +8,7 @@ func echo(p *peer) error {
 	f := newFrameReader(p.conn)
 	var frames [][]byte
 	var size int64
+	var pace pacer
 	for {
 		h, err := f.header()
 		if err != nil {
@@ -38,6 +39,7 @@ func echo(p *peer) error {
 			}
 		}
 		if len(frames) == 0 {
+			pace.spend(h.size)
 			f.messageEnd()
 		}
 	}

@@ -106,7 +106,7 @@ func Listen(info ConnInfo, k Kernel, opt Options) (*Server, error) {
 func (s *Server) makeSockets() {
 	budget := newBudget()
 	newSocket := func(ch Channel, typ zmq4.SocketType, queue int64) socket {
-		return socket{ch: ch, typ: typ, queue: queue, log: s.log, peers: map[*peer]struct{}{}}
+		return socket{ch: ch, typ: typ, queue: queue, log: s.log, peers: map[*peer]struct{}{}, trusted: s.sessions.signers}
 	}
 	newRouter := func(ch Channel, maxJSON, maxBuffer int64) *router {
 		r := &router{
@@ -128,28 +128,14 @@ func (s *Server) makeSockets() {
 	}
 	s.iopub = &xpub{socket: newSocket(IOPub, zmq4.XPub, maxQueue), welcome: s.welcome, open: map[*peer]struct{}{}}
 	s.iopub.socket.open, s.iopub.gone = s.iopub.opened, s.iopub.left
-	s.iopub.read, s.iopub.trusted = s.iopub.receive, s.signers
+	s.iopub.read = s.iopub.receive
 	hb := newSocket(Heartbeat, zmq4.Rep, maxQueueHeartbeat)
 	s.hb = &hb
-	s.hb.read, s.hb.trusted = echo, s.signers
+	s.hb.read = echo
 }
 
 func (s *Server) sockets() []*socket {
 	return []*socket{&s.shell.socket, &s.iopub.socket, &s.stdin.socket, &s.control.socket, s.hb}
-}
-
-// signers is the processes at the other end of an ipc socket that have sent a
-// signed message. On tcp nobody knows them.
-func (s *Server) signers() map[int]bool {
-	pids := map[int]bool{}
-	for _, r := range []*router{s.shell, s.control} {
-		for _, p := range r.list() {
-			if p.pid != 0 && p.verified.Load() {
-				pids[p.pid] = true
-			}
-		}
-	}
-	return pids
 }
 
 // Info is the connection file with the ports that were bound.

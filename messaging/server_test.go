@@ -156,9 +156,12 @@ func TestShutdownReplies(t *testing.T) {
 			}
 			cell, _ := c.Send(Shell, "execute_request", map[string]any{"code": "wait"}, nil)
 			wait(t, c, "stream", func(in Incoming) bool { return in.Msg.Header.MsgType == "stream" })
+			queued, _ := c.Send(Shell, "execute_request", map[string]any{"code": "echo never"}, nil)
+			info, _ := c.Send(Shell, "kernel_info_request", nil, nil)
+			wait(t, c, "reply", isReply(info)) // so that the cell is queued
 			id, _ := c.Send(ch, "shutdown_request", map[string]bool{"restart": ch == Shell}, nil)
 			start := time.Now()
-			want := map[string]bool{"reply": true, "copy": true, "idle": true, "cell": true}
+			want := map[string]bool{"reply": true, "copy": true, "idle": true, "cell": true, "queued": true}
 			for in := range c.Messages() {
 				switch m := in.Msg; {
 				case m.Header.MsgType == "shutdown_reply" && in.Channel == ch && m.Parent.MsgID == id:
@@ -169,6 +172,8 @@ func TestShutdownReplies(t *testing.T) {
 					delete(want, "idle")
 				case m.Header.MsgType == "execute_reply" && m.Parent.MsgID == cell:
 					delete(want, "cell")
+				case m.Header.MsgType == "execute_reply" && m.Parent.MsgID == queued && bytes.Contains(m.Content, []byte("Aborted")):
+					delete(want, "queued")
 				}
 			}
 			if len(want) > 0 {
@@ -301,7 +306,7 @@ func TestSlowSenderIsCut(t *testing.T) {
 func TestFullSocketEvictsStrangers(t *testing.T) {
 	s, _ := testServer(t, "tcp")
 	honest := testClient(t, s)
-	first := rawPeer(t, s.Info(), Shell, "")
+	first := rawDial(t, s.Info(), Shell)
 	for range maxConns + 20 {
 		rawDial(t, s.Info(), Shell)
 	}

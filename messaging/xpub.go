@@ -85,6 +85,7 @@ func (x *xpub) left(p *peer) {
 // then the topic) or commands of 3.1. Anything else ends the connection.
 func (x *xpub) receive(p *peer) error {
 	f := newFrameReader(p.conn)
+	var pace pacer
 	for {
 		h, err := f.header()
 		switch {
@@ -110,6 +111,7 @@ func (x *xpub) receive(p *peer) error {
 			return err
 		}
 		f.messageEnd()
+		pace.spend(h.size)
 	}
 }
 
