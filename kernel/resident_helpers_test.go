@@ -141,7 +141,7 @@ func (b slowBackend) Step(ctx context.Context, batch *engine.Batch) (*engine.Res
 
 // testResident runs a resident in this process, on ipc in a folder of its own,
 // and returns its connection file and what Serve will return.
-func testResident(t *testing.T, opt ServeOptions) (connFile string, ended <-chan error) {
+func testResident(t testing.TB, opt ServeOptions) (connFile string, ended <-chan error) {
 	t.Helper()
 	dir := shortDir(t)
 	t.Setenv("LLAMA_GO_RUNTIME", dir)
@@ -167,7 +167,7 @@ func testResident(t *testing.T, opt ServeOptions) (connFile string, ended <-chan
 }
 
 // shortDir is a temporary folder with a path short enough for sockets.
-func shortDir(t *testing.T) string {
+func shortDir(t testing.TB) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "lg")
 	if err != nil {
@@ -177,7 +177,7 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-func eventually(t *testing.T, what string, f func() bool) {
+func eventually(t testing.TB, what string, f func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); !f(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -192,7 +192,7 @@ func noLeak(t *testing.T) {
 	t.Cleanup(func() { goleak.VerifyNone(t, before) })
 }
 
-func connectTo(t *testing.T, file, name string) *remoteHost {
+func connectTo(t testing.TB, file, name string) *remoteHost {
 	t.Helper()
 	h, err := ConnectHost(t.Context(), ConnectOptions{ConnectionFile: file, Version: "test", ClientName: name})
 	if err != nil {

@@ -429,7 +429,7 @@ func TestUploadsAreChecked(t *testing.T) {
 	if _, err := c.commitState(rpc.CommitParams{Upload: u.Upload}); err == nil || !strings.Contains(err.Error(), "64 of 128 bytes have come") {
 		t.Errorf("an incomplete upload: %v", err)
 	}
-	if err := c.abortState(rpc.UploadRef{Upload: u.Upload}); err == nil {
+	if err := c.abortState(rpc.UploadRef(u)); err == nil {
 		t.Error("a commit leaves the upload open")
 	}
 	// What was promised and never came is forgotten with the upload.

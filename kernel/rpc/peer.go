@@ -272,10 +272,13 @@ func (p *Peer[S]) admit(id int64) (context.Context, any) {
 	case len(p.running) >= maxRunning:
 		return nil, &Message{JSONRPC: "2.0", ID: &id, Error: busy(fmt.Sprintf("%d requests of this client run already", maxRunning))}
 	}
+	if p.server.active.Add(1) > maxActive {
+		p.server.active.Add(-1)
+		return nil, &Message{JSONRPC: "2.0", ID: &id, Error: busy(fmt.Sprintf("%d requests of all clients run already", maxActive))}
+	}
 	ctx, stop := context.WithCancel(p.ctx)
 	p.running[id] = stop
 	p.jobs.Add(1)
-	p.server.active.Add(1)
 	if i := slices.Index(p.cancels, id); i >= 0 {
 		p.cancels = slices.Delete(p.cancels, i, i+1)
 		stop()

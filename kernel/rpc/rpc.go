@@ -3,6 +3,10 @@
 // both ends: Server dispatches requests, Client makes them. One file per group
 // of methods holds their params and results; golden messages under testdata/
 // are read by Go and by pytest, so that the two halves cannot drift.
+//
+// It never imports messaging: Conn and ClientConn are all that it needs of a
+// comm. Every request gets exactly one response; params are refused when they
+// hold a field that is unknown, twice, or in another case.
 package rpc
 
 import "encoding/json"

@@ -19,6 +19,7 @@ const (
 	maxInbox      = 1024      // messages of one client that wait to be read
 	maxInboxBytes = 512 << 20 // and their buffers
 	maxRunning    = 256       // requests of one client at once
+	maxActive     = 4096      // requests of all clients at once
 	maxCancels    = 1024      // remembered cancels of requests that have not come
 	maxHeld       = 4096      // finals of one client that wait for $/ack
 	maxHeldBytes  = 256 << 20 // and their buffers; the oldest go first
@@ -87,7 +88,7 @@ type Server[S any] struct {
 	MapError func(error) *Error
 
 	methods map[string]func(raw json.RawMessage, buffers int) (job[S], error)
-	active  atomic.Int64
+	active  atomic.Int64 // requests of all clients that run or wait
 }
 
 // Handle registers a method: params are decoded strictly into P, and f's
@@ -115,9 +116,6 @@ func Handle[S, P, R any](s *Server[S], name string, opt Options[P], f func(ctx c
 		return j, nil
 	}
 }
-
-// Active is the number of requests that run or wait.
-func (s *Server[S]) Active() int { return int(s.active.Load()) }
 
 // Methods lists what is registered.
 func (s *Server[S]) Methods() []string { return slices.Sorted(maps.Keys(s.methods)) }

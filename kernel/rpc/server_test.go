@@ -230,7 +230,7 @@ func TestErrors(t *testing.T) {
 	if n := w.peer.Requests(); n != 0 {
 		t.Errorf("%d requests run still", n)
 	}
-	if n := w.peer.server.Active(); n != 0 {
+	if n := w.peer.server.active.Load(); n != 0 {
 		t.Errorf("%d requests are active still", n)
 	}
 }
@@ -445,14 +445,26 @@ func TestTooManyRequests(t *testing.T) {
 	}
 }
 
+func TestTooManyRequestsOfAllClients(t *testing.T) {
+	s := testServer()
+	w, _ := connect(t, s, goodOpen())
+	s.active.Add(maxActive)
+	defer s.active.Add(-maxActive)
+	_, err := w.client.Call(t.Context(), "echo", map[string]any{}, nil, CallOptions{})
+	var e *Error
+	if !errors.As(err, &e) || e.Data.Kind != KindBusy {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestCloseEndsRequests(t *testing.T) {
 	s := testServer()
 	w, _ := connect(t, s, goodOpen())
 	w.peer.Receive(Incoming{Data: json.RawMessage(`{"jsonrpc":"2.0","id":1,"method":"hang"}`)}, false)
 	waitFor(t, "the request", func() bool { return w.peer.Requests() == 1 })
 	w.peer.Close()
-	if w.peer.Requests() != 0 || s.Active() != 0 || w.finals() != 0 {
-		t.Errorf("%d run, %d active, %d answers", w.peer.Requests(), s.Active(), w.finals())
+	if w.peer.Requests() != 0 || s.active.Load() != 0 || w.finals() != 0 {
+		t.Errorf("%d run, %d active, %d answers", w.peer.Requests(), s.active.Load(), w.finals())
 	}
 	w.peer.Receive(Incoming{Data: json.RawMessage(`{"jsonrpc":"2.0","id":2,"method":"hang"}`)}, false)
 	if w.peer.Requests() != 0 {
