@@ -26,6 +26,9 @@ type Engine struct {
 	chunk    int // prompt positions of one step
 	log      *slog.Logger
 
+	maxBlocks int  // the most KV blocks that the backend may be asked for
+	fixedKV   bool // the KV limit was given and does not follow the available memory
+
 	mu      sync.Mutex // guards all below, the rows' Seqs, and Session.closed and job
 	wake    *sync.Cond // something was submitted, or closing was set
 	sched   *sched.Scheduler
@@ -79,6 +82,14 @@ func (e *Engine) kvError(large *sched.TooLargeError) error {
 			"use a smaller or a quantized model, which leaves more memory",
 		},
 	}
+}
+
+// fitKV adapts the KV limit to the memory that is available now, which other
+// models and programs share: blocks that exist already, and as many more as four
+// fifths of it hold. The lock is held.
+func (e *Engine) fitKV(available int64) {
+	more := min(available/5*4/max(1, e.backend.KVBlockBytes()), int64(e.maxBlocks))
+	e.sched.SetLimit(min(e.maxBlocks, e.sched.Made()+int(more)))
 }
 
 // Close ends all requests, which return *ClosedError, and closes backend

@@ -333,6 +333,29 @@ func TestKVLimit(t *testing.T) {
 	wg.Wait()
 }
 
+// TestKVLimitFollowsTheMemory: what other models take is not there for this one.
+func TestKVLimitFollowsTheMemory(t *testing.T) {
+	e, f := newFake(t, 4096, 20)
+	s := newSession(t, e, 8, 0)
+	checkGenerate(t, s, GenerateRequest{Rows: [][]int32{ids(300, 1)}, MaxGenLen: 2}) // 5 blocks
+	block := f.KVBlockBytes()
+	for _, tc := range []struct {
+		available int64
+		want      int
+	}{{0, 5}, {block * 5, 9}, {block * 1000, 20}, {1 << 60, 20}} {
+		e.locked(func() { e.fitKV(tc.available) })
+		if got := e.sched.Limit(); got != tc.want {
+			t.Errorf("%d bytes available: %d blocks, want %d", tc.available, got, tc.want)
+		}
+	}
+	e.locked(func() { e.fitKV(0) })
+	var mem *MemoryError
+	if _, err := s.Generate(t.Context(), GenerateRequest{Rows: [][]int32{ids(321, 1)}, MaxGenLen: 1}, nil, nil); !errors.As(err, &mem) || mem.Available != 5*block {
+		t.Errorf("6 of 5 blocks: %v", err)
+	}
+	checkGenerate(t, newSession(t, e, 1, 0), GenerateRequest{Rows: [][]int32{ids(320, 2)}, MaxGenLen: 1})
+}
+
 func TestBusy(t *testing.T) {
 	e, f := newFake(t, 100, 10)
 	e.locked(func() { e.sched = sched.New(10, BlockSize, sched.Limits{Running: 1, Waiting: 1, WaitingTokens: 1000}) })

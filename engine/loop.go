@@ -121,6 +121,11 @@ func (e *Engine) submit(s *Session, j *job) error {
 	case s.closed:
 		return &ClosedError{"session"}
 	}
+	if !e.fixedKV {
+		if available, known := availableMemory(); known {
+			e.fitKV(available)
+		}
+	}
 	err := e.sched.Submit(&j.task)
 	var busy *sched.BusyError
 	var large *sched.TooLargeError

@@ -122,8 +122,10 @@ func (e *Engine) start(ctx context.Context, open OpenBackend, opt Options, need 
 		return err
 	}
 	e.chunk = maxChunk
+	e.fixedKV = opt.KVBytes > 0
+	e.maxBlocks = int(max(1, min(most, kv/max(1, e.backend.KVBlockBytes()))))
 	e.log = slog.Default().With("room", "engine")
-	e.sched = sched.New(int(max(1, min(most, kv/max(1, e.backend.KVBlockBytes())))), BlockSize, queueLimits)
+	e.sched = sched.New(e.maxBlocks, BlockSize, queueLimits)
 	e.wake = sync.NewCond(&e.mu)
 	e.loopDone = make(chan struct{})
 	safe.Go("engine loop", e.loop)

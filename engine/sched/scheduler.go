@@ -175,6 +175,19 @@ func (s *Scheduler) Used() int { return s.pool.used }
 // Limit is the number of blocks that rows may hold.
 func (s *Scheduler) Limit() int { return s.pool.limit }
 
+// Made is the number of blocks that were ever handed out: what a backend that
+// keeps its blocks has memory for already.
+func (s *Scheduler) Made() int { return int(s.pool.made) }
+
+// SetLimit changes how many blocks rows may hold. The limit never goes below what
+// running tasks hold and could take, nor below what a waiting one needs.
+func (s *Scheduler) SetLimit(blocks int) {
+	for _, t := range s.waiting {
+		blocks = max(blocks, t.worst(s.blockSize))
+	}
+	s.pool.limit = max(blocks, s.pool.limit-s.unpromised())
+}
+
 // Queued returns the number of waiting tasks and of running ones.
 func (s *Scheduler) Queued() (waiting, running int) { return len(s.waiting), len(s.running) }
 

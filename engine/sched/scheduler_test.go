@@ -179,6 +179,36 @@ func TestIdleRowsGiveWay(t *testing.T) {
 	}
 }
 
+func TestSetLimit(t *testing.T) {
+	s := New(10, 4, wide)
+	a, b := task("a", 16), task("b", 28)
+	submit(t, s, a, b)
+	expect(t, "a", names(s.Admit()), []string{"a"}) // b waits for 7 of 6 blocks
+	s.Reserve(a.Rows[0].Seq, 4)
+	s.SetLimit(0)
+	if s.Limit() != 7 {
+		t.Errorf("limit %d with a task of 7 blocks waiting", s.Limit())
+	}
+	s.Finish(b)
+	s.SetLimit(2)
+	if s.Limit() != 4 || s.Made() != 1 {
+		t.Errorf("limit %d with 4 blocks promised, %d made", s.Limit(), s.Made())
+	}
+	s.Finish(a)
+	s.SetLimit(3)
+	var large *TooLargeError
+	if err := s.Submit(task("c", 16)); !errors.As(err, &large) || large.Limit != 3 {
+		t.Errorf("4 of 3 blocks: %v", err)
+	}
+	// Under a lower limit idle rows give way, although more blocks could be made.
+	d := task("d", 12)
+	submit(t, s, d)
+	expect(t, "d", names(s.Admit()), []string{"d"})
+	if a.Rows[0].Seq.Len() != 0 || len(a.Rows[0].Seq.Blocks()) != 0 {
+		t.Error("the idle row kept its block")
+	}
+}
+
 func TestSeq(t *testing.T) {
 	s := New(10, 4, wide)
 	q := &Seq{}
