@@ -10,7 +10,7 @@ type Config struct {
 	NumAttentionHeads     int         `json:"num_attention_heads"`
 	NumKeyValueHeads      int         `json:"num_key_value_heads"`
 	HeadDim               int         `json:"head_dim"`
-	VocabSize             int         `json:"vocab_size"`
+	VocabSize             int         `json:"vocab_size"` // -1 only from ParseConfig: params.json leaves it to the tokenizer
 	MaxPositionEmbeddings int         `json:"max_position_embeddings"`
 	RMSNormEps            float64     `json:"rms_norm_eps"`
 	RopeTheta             float64     `json:"rope_theta"`

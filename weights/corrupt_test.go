@@ -55,7 +55,7 @@ func TestTruncation(t *testing.T) {
 				if err := parse(tt.data[:n]); !errors.As(err, &e) || e.Kind != KindCheckpoint {
 					t.Fatalf("cut at %d of %d: error %v, expected a checkpoint error", n, len(tt.data), err)
 				}
-				if n%97 == 0 || n == last { // the whole way, less often
+				if n%499 == 0 || n == last { // the whole way, less often
 					if err := opened(t, dir, tt.file, tt.data[:n]); !errors.As(err, &e) || e.Kind != KindCheckpoint {
 						t.Fatalf("file cut at %d: error %v, expected a checkpoint error", n, err)
 					}

@@ -6,9 +6,10 @@
 // maps between Meta, Hugging Face and GGUF. Every byte is untrusted: integers
 // go through internal/checked, counts are bounded by the bytes that are left
 // before anything is allocated, JSON is read by a strict scanner, only regular
-// files are opened, and none outside the model's folder. Open returns either a
-// Checkpoint that has every tensor its config implies, in the right shape, or
-// an *Error that names the file and the place, with nothing left open or mapped.
+// files are opened, and no name or link inside a folder leads out of it (a
+// tokenizer may lie one level up). Open returns either a Checkpoint that has
+// every tensor its config implies, in the right shape, or an *Error that names
+// the file and the place, with nothing left open or mapped.
 //
 // It hands out typed views of mapped files and converts nothing; decoding is
 // simd's. It never imports engine, messaging or kernel.

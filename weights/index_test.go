@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -90,6 +91,9 @@ func TestIndex(t *testing.T) {
 			defer c.Close()
 			if len(c.Files) != 3 || len(c.Names()) != len(TensorShapes(tinyConfig)) || c.Path != dir {
 				t.Errorf("%d files, %d names, path %s", len(c.Files), len(c.Names()), c.Path)
+			}
+			if named := mustOpen(t, filepath.Join(dir, "model.safetensors.index.json"), Options{}); len(named.Files) != 3 {
+				t.Errorf("by its index: %d files", len(named.Files))
 			}
 		})
 	}
