@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -18,7 +19,8 @@ type addedToken struct {
 
 // addedTokens finds added tokens as `tokenizers` does (AddedVocabulary): all of
 // them leftmost-longest, and one that is not wanted where it stands is
-// passed over as text.
+// passed over as text. A token inside white space that the one before took is
+// still found, as there.
 type addedTokens struct {
 	tokens []addedToken
 	find   *matcher
@@ -39,7 +41,8 @@ func (a *addedTokens) split(text string, special Special, run func(text string, 
 	done := 0
 	if a != nil {
 		found := a.find.all(text)
-		end := 0 // of the last match, wanted or not
+		end := 0                     // of the last match, wanted or not
+		spaceFrom, spaceTo := -1, -1 // white space after a token
 		for i := len(found) - 1; i >= 0; i-- {
 			f := found[i]
 			if f.start < end {
@@ -51,11 +54,14 @@ func (a *addedTokens) split(text string, special Special, run func(text string, 
 			if t.special && !special.allows(t.text) || t.singleWord && inWord(text, start, stop) {
 				continue
 			}
-			if t.lstrip {
-				start = max(done, spaceBefore(text, start))
+			if t.lstrip && start > done {
+				start = done + len(strings.TrimRightFunc(text[done:start], unicode.IsSpace))
 			}
 			if t.rstrip {
-				stop = spaceAfter(text, stop)
+				if stop < spaceFrom || stop > spaceTo { // not in the run that was seen last
+					spaceFrom, spaceTo = stop, spaceAfter(text, stop)
+				}
+				stop = spaceTo
 			}
 			if done < start {
 				run(text[done:start], done)
@@ -75,17 +81,6 @@ func inWord(text string, start, stop int) bool {
 	before, n := utf8.DecodeLastRuneInString(text[:start])
 	after, m := utf8.DecodeRuneInString(text[stop:])
 	return n > 0 && isWord(before) || m > 0 && isWord(after)
-}
-
-func spaceBefore(text string, i int) int {
-	for i > 0 {
-		r, n := utf8.DecodeLastRuneInString(text[:i])
-		if !unicode.IsSpace(r) {
-			break
-		}
-		i -= n
-	}
-	return i
 }
 
 func spaceAfter(text string, i int) int {

@@ -50,6 +50,10 @@ func TestAttacksJSON(t *testing.T) {
 			f["pre_tokenizer"] = part("Sequence", "pretokenizers", []any{part("ByteLevel"), part("Digits")})
 		}},
 		{"normalizer", `"Lowercase"`, func(f, _ object) { f["normalizer"] = part("Sequence", "normalizers", []any{part("Lowercase")}) }},
+		{"normalizer bomb", "times longer", func(f, _ object) {
+			double := part("Replace", "pattern", object{"String": "a"}, "content", "aa")
+			f["normalizer"] = part("Sequence", "normalizers", slices.Repeat([]any{double}, 40))
+		}},
 		{"decoder", `"WordPiece"`, func(f, _ object) { f["decoder"] = part("WordPiece") }},
 		{"post-processor", `"BertProcessing"`, func(f, _ object) { f["post_processor"] = part("BertProcessing") }},
 		{"template token", `"nowhere"`, func(f, _ object) {
@@ -232,6 +236,18 @@ func TestLinearTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	toks["prefixes"] = long
+	// Tokens of white space that strip white space on both sides.
+	stripping, err := tokenizer.FromJSON(tinyJSON(t, func(f, _ map[string]any) {
+		f["added_tokens"] = []any{
+			map[string]any{"id": 900, "content": " ", "lstrip": true, "rstrip": true},
+			map[string]any{"id": 901, "content": "\t"}, map[string]any{"id": 902, "content": "\n", "rstrip": true, "single_word": true},
+		}
+		f["post_processor"] = nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	toks["stripping"] = stripping
 	for name, tok := range toks {
 		for _, h := range hardTexts {
 			text := h.make(megabyte)

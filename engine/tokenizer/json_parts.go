@@ -161,47 +161,79 @@ func metaspaceScheme(o object) (prependScheme, error) {
 
 // readNormalizer returns nil for none.
 func readNormalizer(v any) (func(string) string, error) {
+	n := normalizers{growth: 1}
+	if err := n.read(v); err != nil || len(n.steps) == 0 {
+		return nil, err
+	}
+	return func(text string) string {
+		for _, step := range n.steps {
+			text = step(text)
+		}
+		return text
+	}, nil
+}
+
+// normalizers are steps that change a text before it is split.
+type normalizers struct {
+	steps  []func(string) string
+	growth int // how many times longer a text can become
+}
+
+// maxGrowth bounds what normalizers may make of a text: a few doublings in a row
+// would make a bomb of it.
+const maxGrowth = 16
+
+func (n *normalizers) read(v any) error {
 	kind, o, ok, err := part(v)
 	if err != nil || !ok {
-		return nil, err
+		return err
 	}
 	switch kind {
 	case "Sequence":
 		list, err := o.list("normalizers")
 		if err != nil {
-			return nil, err
+			return err
 		}
-		var all func(string) string
 		for _, e := range list {
-			next, err := readNormalizer(e)
-			if err != nil {
-				return nil, err
-			}
-			if before := all; before != nil && next != nil {
-				all = func(text string) string { return next(before(text)) }
-			} else if next != nil {
-				all = next
+			if err := n.read(e); err != nil {
+				return err
 			}
 		}
-		return all, nil
+		return nil
 	case "Prepend":
 		prefix, err := o.string("prepend", "")
-		return func(text string) string {
+		if err != nil {
+			return err
+		}
+		return n.add(1, len(prefix), func(text string) string {
 			if text == "" {
 				return ""
 			}
 			return prefix + text
-		}, err
+		})
 	case "Replace":
 		pattern, _ := o["pattern"].(object)
 		old, ok := pattern["String"].(string)
 		if !ok || old == "" {
-			return nil, errorf("a Replace of something else than a string is not supported")
+			return errorf("a Replace of something else than a string is not supported")
 		}
 		content, err := o.string("content", "")
-		return func(text string) string { return strings.ReplaceAll(text, old, content) }, err
+		if err != nil {
+			return err
+		}
+		return n.add(len(old), len(content), func(text string) string { return strings.ReplaceAll(text, old, content) })
 	}
-	return nil, unsupported(kind, "Sequence, Prepend, Replace")
+	return unsupported(kind, "Sequence, Prepend, Replace")
+}
+
+// add appends a step that makes at most to bytes of from.
+func (n *normalizers) add(from, to int, step func(string) string) error {
+	n.steps = append(n.steps, step)
+	n.growth *= max(1, (to+from-1)/from)
+	if n.growth > maxGrowth || len(n.steps) > maxGrowth {
+		return errorf("normalizers can make a text %d times longer in %d steps, at most %d is supported", n.growth, len(n.steps), maxGrowth)
+	}
+	return nil
 }
 
 // readPostProcessor learns from a template what goes before a text. It changes no

@@ -229,3 +229,41 @@ func TestSmolLM2Dialogs(t *testing.T) {
 		}
 	}
 }
+
+// TestStories holds both files of stories260K's vocabulary against its golden ids
+// and text.
+func TestStories(t *testing.T) {
+	dir := filepath.Join(testdata.Dir(t), "stories260k")
+	var golden struct {
+		Cases []struct {
+			Prompt     string
+			PromptIDs  []int32 `json:"prompt_ids"`
+			GreedyIDs  []int32 `json:"greedy_ids"`
+			GreedyText string  `json:"greedy_text"`
+		}
+	}
+	readJSON(t, filepath.Join(dir, "golden.json"), &golden)
+	for _, name := range []string{"tokenizer.model", "tokenizer.json"} {
+		data, err := os.ReadFile(filepath.Join(dir, "hf_f32", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tok, err := tokenizer.FromBytes(data)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if tok.Size() != 512 || tok.BOS() != 1 || tok.EOS() != 2 || tok.UNK() != 0 || !tok.AddBOS() || tok.Kind() != tokenizer.SentencePiece {
+			t.Errorf("%s: size %d, bos %d, eos %d, unk %d, adds BOS %v, kind %s", name, tok.Size(), tok.BOS(), tok.EOS(), tok.UNK(), tok.AddBOS(), tok.Kind())
+		}
+		for i, c := range golden.Cases {
+			ids := append([]int32{int32(tok.BOS())}, tok.Encode(c.Prompt, tokenizer.NoSpecial)...)
+			if !reflect.DeepEqual(ids, c.PromptIDs) {
+				t.Errorf("%s: prompt %d %q:\n got %v\nwant %v", name, i, c.Prompt, ids, c.PromptIDs)
+			}
+			// Without BOS, which tokenizer.json shows as text and tokenizer.model does not.
+			if got, want := tok.Decode(c.GreedyIDs[1:]), strings.TrimPrefix(c.GreedyText, " "); got != want {
+				t.Errorf("%s: text %d:\n got %q\nwant %q", name, i, got, want)
+			}
+		}
+	}
+}
