@@ -83,7 +83,7 @@ func FuzzSubscriptions(f *testing.F) {
 	f.Add(command("SUBSCRIBE", []byte("abc")))
 	f.Add(command("CANCEL", []byte("abc")))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		x := &xpub{welcome: func(string) *packet { return &packet{} }, open: map[*peer]struct{}{}}
+		x := &xpub{welcome: func(string) *packet { return &packet{} }, subscribers: map[*peer]struct{}{}}
 		p := newPeer(&memConn{in: bytes.NewReader(data)}, maxQueue)
 		if err := x.receive(p); err == nil {
 			t.Error("the end of the input is no error")

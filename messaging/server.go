@@ -126,8 +126,8 @@ func (s *Server) makeSockets() {
 		r.open = func(p *peer) { s.sessions.add(p.identity, p, false) }
 		r.gone = s.sessions.remove
 	}
-	s.iopub = &xpub{socket: newSocket(IOPub, zmq4.XPub, maxQueue), welcome: s.welcome, open: map[*peer]struct{}{}}
-	s.iopub.socket.open, s.iopub.gone = s.iopub.opened, s.iopub.left
+	s.iopub = &xpub{socket: newSocket(IOPub, zmq4.XPub, maxQueue), welcome: s.welcome, subscribers: map[*peer]struct{}{}}
+	s.iopub.open, s.iopub.gone = s.iopub.opened, s.iopub.left
 	s.iopub.read = s.iopub.receive
 	hb := newSocket(Heartbeat, zmq4.Rep, maxQueueHeartbeat)
 	s.hb = &hb

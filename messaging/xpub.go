@@ -13,8 +13,8 @@ type xpub struct {
 	socket
 	welcome func(topic string) *packet // what a new subscription gets
 
-	mu   sync.Mutex
-	open map[*peer]struct{}
+	mu          sync.Mutex
+	subscribers map[*peer]struct{}
 }
 
 // subscriptions is the topics of one peer.
@@ -62,7 +62,7 @@ func (s *subscriptions) match(topic string) bool {
 func (x *xpub) publish(topic string, m *packet) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for p := range x.open {
+	for p := range x.subscribers {
 		if p.subs.match(topic) {
 			_ = p.send(m) // an error means that the peer is gone
 		}
@@ -71,13 +71,13 @@ func (x *xpub) publish(topic string, m *packet) {
 
 func (x *xpub) opened(p *peer) {
 	x.mu.Lock()
-	x.open[p] = struct{}{}
+	x.subscribers[p] = struct{}{}
 	x.mu.Unlock()
 }
 
 func (x *xpub) left(p *peer) {
 	x.mu.Lock()
-	delete(x.open, p)
+	delete(x.subscribers, p)
 	x.mu.Unlock()
 }
 
