@@ -31,13 +31,16 @@ type leases struct {
 	mu     sync.Mutex
 	closed bool
 	open   map[string][]*attachedComm // by session
-	timers map[string]*time.Timer
+	timers map[string]*leaseTimer
 	ending sync.WaitGroup
 }
 
 func newLeases(d time.Duration, connected func(string) bool, log *slog.Logger) *leases {
-	return &leases{time: d, connected: connected, log: log, open: map[string][]*attachedComm{}, timers: map[string]*time.Timer{}}
+	return &leases{time: d, connected: connected, log: log, open: map[string][]*attachedComm{}, timers: map[string]*leaseTimer{}}
 }
+
+// leaseTimer is one run of a session's lease.
+type leaseTimer struct{ *time.Timer }
 
 // add files a client; false when the resident is full or ends.
 func (l *leases) add(session string, a *attachedComm) bool {
@@ -93,12 +96,12 @@ func (l *leases) disconnected(session string) {
 	if t := l.timers[session]; t != nil {
 		t.Stop() // it came back meanwhile: the lease starts anew
 	}
-	var t *time.Timer
-	t = time.AfterFunc(l.time, func() { l.expire(session, t) })
+	t := &leaseTimer{}
+	t.Timer = time.AfterFunc(l.time, func() { l.expire(session, t) })
 	l.timers[session] = t
 }
 
-func (l *leases) expire(session string, t *time.Timer) {
+func (l *leases) expire(session string, t *leaseTimer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.timers[session] != t {
@@ -191,6 +194,9 @@ func (r *resident) accept(comm *messaging.Comm, open *messaging.Request) error {
 		}
 	})
 	comm.OnClose(func(*messaging.Request) { r.leases.remove(session, a) })
+	if !r.server.Connected(session) {
+		r.leases.disconnected(session) // it went before it was filed
+	}
 	r.log.Info("client attached", "client", c.info.Name, "version", c.info.Version, "pid", c.info.PID)
 	return nil
 }

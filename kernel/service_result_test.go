@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"log/slog"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -12,7 +13,9 @@ import (
 	"time"
 
 	"github.com/llama-go/llama-go/engine"
+	"github.com/llama-go/llama-go/engine/cpu"
 	"github.com/llama-go/llama-go/kernel/rpc"
+	"github.com/llama-go/llama-go/weights"
 )
 
 func floatsOf(b []byte) []float32 {
@@ -316,6 +319,63 @@ func TestCancelledLoadLeavesNothing(t *testing.T) {
 		return len(c.svc.reg.loading) == 0
 	})
 	if _, err := c.openModel(t.Context(), rpc.OpenParams{Path: path, Precision: "exact"}, nil); err != nil {
+		t.Errorf("the next load: %v", err)
+	}
+}
+
+func TestLoadEndsWhenNobodyWaits(t *testing.T) {
+	noLeak(t)
+	begun, over := make(chan struct{}, 2), make(chan struct{})
+	block := true
+	open := func(ctx context.Context, cfg weights.Config, src weights.Source, opt engine.BackendOptions, progress func(done, total int64)) (engine.Backend, error) {
+		if block {
+			progress(1, 2)
+			begun <- struct{}{}
+			<-ctx.Done()
+			close(over)
+			return nil, ctx.Err()
+		}
+		return cpu.Open(ctx, cfg, src, opt, progress)
+	}
+	h := NewLocalHost(LocalOptions{Open: open, Log: slog.New(slog.DiscardHandler)})
+	defer h.Close()
+	path := tinyModel(t)
+	p := rpc.OpenParams{Path: path, Precision: "exact"}
+	failed := make(chan error, 2)
+	ctx1, cancel1 := context.WithCancel(t.Context())
+	ctx2, cancel2 := context.WithCancel(t.Context())
+	defer cancel2()
+	for _, ctx := range []context.Context{ctx1, ctx2} {
+		go func() {
+			_, err := h.Open(ctx, p, func(rpc.LoadProgress) {})
+			failed <- err
+		}()
+	}
+	<-begun
+	eventually(t, "both wait for one load", func() bool {
+		h.svc.reg.mu.Lock()
+		defer h.svc.reg.mu.Unlock()
+		for _, l := range h.svc.reg.loading {
+			return l.waiters == 2
+		}
+		return false
+	})
+	cancel1()
+	if err := <-failed; kindOf(err) != rpc.KindCancelled {
+		t.Errorf("got %v", err)
+	}
+	select {
+	case <-over:
+		t.Fatal("the load ended while one waits")
+	case <-time.After(30 * time.Millisecond):
+	}
+	cancel2()
+	if err := <-failed; kindOf(err) != rpc.KindCancelled {
+		t.Errorf("got %v", err)
+	}
+	<-over
+	block = false
+	if _, err := h.Open(t.Context(), p, nil); err != nil {
 		t.Errorf("the next load: %v", err)
 	}
 }

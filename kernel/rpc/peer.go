@@ -68,7 +68,7 @@ func (p *Peer[S]) Requests() int {
 // Receive takes one message off a channel loop and returns at once. A cancel,
 // which comes on control, takes effect before it returns.
 func (p *Peer[S]) Receive(in Incoming, control bool) {
-	if control {
+	if control && len(in.Data) <= maxCancel {
 		var m Message
 		if json.Unmarshal(in.Data, &m) == nil && m.Method == MethodCancel && m.ID == nil {
 			p.notified(in, &m)

@@ -20,6 +20,7 @@ const (
 	maxInboxBytes = 512 << 20 // and their buffers
 	maxRunning    = 256       // requests of one client at once
 	maxActive     = 4096      // requests of all clients at once
+	maxCancel     = 4 << 10   // bytes of a cancel, which is read on the channel loop
 	maxCancels    = 1024      // remembered cancels of requests that have not come
 	maxHeld       = 4096      // finals of one client that wait for $/ack
 	maxHeldBytes  = 256 << 20 // and their buffers; the oldest go first
