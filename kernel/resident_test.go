@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -545,5 +546,63 @@ func TestSmolLM2AttachesInMilliseconds(t *testing.T) {
 	t.Logf("a second client attached in %v", d)
 	if !m.Info().Info.Resident || d > 200*time.Millisecond {
 		t.Errorf("resident %v after %v", m.Info().Info.Resident, d)
+	}
+}
+
+// TestClientAfterItsLease comes back too late: the resident lives, but has freed
+// what the client held and ignores its comm.
+func TestClientAfterItsLease(t *testing.T) {
+	noLeak(t)
+	file, _ := testResident(t, ServeOptions{Lease: 100 * time.Millisecond})
+	watcher := connectTo(t, file, "watcher")
+	h := connectTo(t, file, "late")
+	path := tinyModel(t)
+	m := openTiny(t, h, path)
+	shell := fmt.Sprintf("%s-%d", h.link.rec.IP, h.link.rec.ShellPort)
+	if err := os.Rename(shell, shell+".away"); err != nil { // so that it cannot come back
+		t.Fatal(err)
+	}
+	if err := h.link.current().Close(); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the lease ends", func() bool { return len(psOf(t, watcher).Clients) == 1 })
+	if err := os.Rename(shell+".away", shell); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.Tokenize(t.Context(), rpc.TokenizeParams{Text: "x"}); kindOf(err) != rpc.KindKernelGone {
+		t.Errorf("got %v", err)
+	}
+	openTiny(t, h, path) // the next open works
+}
+
+func TestClientsComeAndGo(t *testing.T) {
+	noLeak(t)
+	file, _ := testResident(t, ServeOptions{})
+	watcher := connectTo(t, file, "watcher")
+	path := tinyModel(t)
+	round := func() {
+		h := connectTo(t, file, "c")
+		s := openSession(t, openTiny(t, h, path), 1, 64)
+		if _, err := s.Generate(t.Context(), rpc.GenerateParams{Rows: [][]int32{{1}}, MaxGenLen: 2}, nil); err != nil {
+			t.Fatal(err)
+		}
+		h.Close()
+	}
+	fds := func() int {
+		eventually(t, "the last one is gone", func() bool { return len(psOf(t, watcher).Clients) == 1 })
+		time.Sleep(50 * time.Millisecond) // its sockets
+		open, err := os.ReadDir("/proc/self/fd")
+		if err != nil {
+			t.Skip(err)
+		}
+		return len(open)
+	}
+	round()
+	before := fds()
+	for range 20 {
+		round()
+	}
+	if after := fds(); after > before+1 {
+		t.Errorf("%d open files before 20 clients, %d after", before, after)
 	}
 }
