@@ -27,6 +27,10 @@ type backend struct {
 	err       error     // sticky: *WeightsGoneError, ErrClosed
 }
 
+// maxTeam bounds the threads that an option may ask for, per processor: more
+// only wait for each other.
+const maxTeam = 4
+
 // Open makes the CPU backend of a model. It checks every tensor that the config
 // implies, and touches all their bytes, so that a first answer finds them in
 // memory; progress, which may be nil, is told the bytes touched.
@@ -55,7 +59,7 @@ func Open(ctx context.Context, cfg weights.Config, src weights.Source, opt engin
 	b := &backend{
 		model: m, precision: opt.Precision, maxBlocks: opt.MaxBlocks, rope: rope,
 		kv:   newKVPool(cfg.NumHiddenLayers, cfg.NumKeyValueHeads, cfg.HeadDim),
-		pool: simd.NewPool(opt.Threads),
+		pool: simd.NewPool(min(opt.Threads, maxTeam*runtime.GOMAXPROCS(0))),
 	}
 	b.scratch.init(m, b.pool.Size())
 	return b, nil
@@ -66,8 +70,12 @@ func (b *backend) KVBlockBytes() int64 { return 4 * int64(b.kv.floats) }
 
 // Describe says what computes.
 func (b *backend) Describe() string {
-	return fmt.Sprintf("%s; %d of %d threads, float32 activations, accumulation and KV (fast computes as exact)",
-		simd.Describe(), b.pool.Size(), runtime.GOMAXPROCS(0))
+	mode := "exact"
+	if b.precision == engine.Fast {
+		mode = "fast (computes as exact)"
+	}
+	return fmt.Sprintf("%s; %d threads on %d processors; %s: float32 activations, accumulation and KV",
+		simd.Describe(), b.pool.Size(), runtime.GOMAXPROCS(0), mode)
 }
 
 // Close ends the worker goroutines and drops the KV. The weights stay open.

@@ -182,7 +182,7 @@ func TestCloseEndsWorkers(t *testing.T) {
 	if got, want := b.KVBlockBytes(), int64(2*2*4*16*engine.BlockSize*4); got != want {
 		t.Errorf("a block takes %d bytes, want %d", got, want)
 	}
-	if d := b.Describe(); !strings.Contains(d, "3 of ") {
+	if d := b.Describe(); !strings.Contains(d, "3 threads on ") {
 		t.Errorf("%q does not tell the threads", d)
 	}
 	for range 2 {
