@@ -5,7 +5,7 @@ VERSION := v0.1.0
 PYTHON  ?= python3
 GOFLAGS_BUILD := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
-.PHONY: demo test build lint notebooks clean
+.PHONY: demo test build bench-peers notebooks clean
 
 # A Python notebook chats with SmolLM2 through the resident kernel, shown here.
 demo: build/venv-demo/.ready
@@ -23,12 +23,21 @@ build/llama-go: FORCE
 # One pip install brings binary, kernelspec and library.
 build/venv-demo/.ready: $(shell git ls-files '*.go' '*.mod' '*.sum' pylib kernelspec 2>/dev/null)
 	$(PYTHON) -m venv build/venv-demo
-	build/venv-demo/bin/python -m pip install --quiet --disable-pip-version-check --upgrade './pylib[notebook]'
+	build/venv-demo/bin/python -m pip install --quiet --disable-pip-version-check --upgrade ./pylib ipykernel nbclient jupyter-console
 	touch $@
 
 build/venv-test/.ready: pylib/pyproject.toml
 	$(PYTHON) -m venv build/venv-test
 	build/venv-test/bin/python -m pip install --quiet --disable-pip-version-check --upgrade './pylib[test]'
+	touch $@
+
+# llama-go beside llama-cpp-python on the same file (compiling it takes minutes).
+bench-peers: build/venv-demo/.ready build/venv-peers/.ready
+	$(PYTHON) .ci/bench_peers.py
+
+build/venv-peers/.ready:
+	$(PYTHON) -m venv build/venv-peers
+	build/venv-peers/bin/python -m pip install --quiet --disable-pip-version-check llama-cpp-python==0.3.36
 	touch $@
 
 # Runs the example notebooks and writes their outputs back.

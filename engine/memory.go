@@ -132,3 +132,7 @@ func gigabytes(n int64) string {
 	}
 	return fmt.Sprintf("%.2f GB", float64(n)/1e9)
 }
+
+// AvailableMemory is what this process may still take in bytes, control groups
+// counted, and whether that is known on this system.
+func AvailableMemory() (int64, bool) { return availableMemory() }
