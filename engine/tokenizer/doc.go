@@ -6,8 +6,12 @@
 // It takes bytes and never opens a file. It never imports weights, engine or
 // messaging.
 //
-// Caveats: a Go string may hold invalid UTF-8, which neither peer can be given.
+// Caveats: a Go string may hold invalid UTF-8, which a Python string cannot.
 // Byte-level BPE keeps such bytes as they are; SentencePiece replaces each by
-// U+FFFD, as the C++ library does. UNIGRAM models and tiktoken files are
-// refused by name.
+// U+FFFD, as the C++ library does when it is given bytes. A tokenizer.json of the
+// SentencePiece kind does so too, and in decoding a run of byte tokens that is
+// partly broken it keeps the characters that are whole, as sentencepiece does,
+// where `tokenizers` replaces the whole run: a stream could otherwise show nothing
+// before the run ends. UNIGRAM models, tiktoken files, normalization rules and
+// unknown split patterns are refused by name.
 package tokenizer

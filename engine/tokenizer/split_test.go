@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/llama-go/llama-go/engine/tokenizer"
@@ -110,4 +111,22 @@ func TestPieces(t *testing.T) {
 	if got := spm.Encode("", tokenizer.AllSpecial); len(got) != 0 {
 		t.Errorf("an empty text is %v", got)
 	}
+}
+
+// TestConcurrent lets the race detector look at one tokenizer in many hands.
+func TestConcurrent(t *testing.T) {
+	tok := tiny(t)
+	text := strings.Repeat("hello world <|eot_id|> ", 20) + strings.Repeat("hell", 50)
+	want := tok.Encode(text, tokenizer.AllSpecial)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 50 {
+				if ids := tok.Encode(text, tokenizer.AllSpecial); !slices.Equal(ids, want) || tok.Decode(ids) != text {
+					t.Error("other ids in company")
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
