@@ -14,7 +14,7 @@ from jupyter_client.manager import KernelManager
 
 class Front(KernelCase):
     def setUp(self):
-        self.run_cell("%set temperature=0 max_gen_len=24 seed=auto max_seq_len=0\n%system default\n%reset")
+        self.run_cell("%set temperature=0 max_gen_len=10 seed=auto max_seq_len=0\n%system Answer the user.\n%reset")
 
     def test_conversation(self):
         first = self.run_cell("The capital of France is Paris. What is the capital of France?")
@@ -36,7 +36,7 @@ class Front(KernelCase):
         self.assertEqual(again.stdout.split("\x1b")[0], first.stdout.split("\x1b")[0])
 
     def test_seeds(self):
-        self.run_cell("%set temperature=1.5 top_p=1 max_gen_len=12 seed=5")
+        self.run_cell("%set temperature=1.5 top_p=1 max_gen_len=8 seed=5")
         texts = []
         for _ in range(2):
             self.run_cell("%reset")
@@ -61,16 +61,16 @@ class Front(KernelCase):
         self.assertIn("dropped 1 later", again.displays[1][1]["text/plain"])
 
     def test_full_context(self):
-        self.run_cell("%set max_seq_len=96 max_gen_len=16")
+        self.run_cell("%set max_seq_len=80 max_gen_len=10")
         said = ""
-        for i in range(5):
+        for i in range(4):
             cell = self.run_cell(f"Number {i}: say something short.")
             self.assertEqual(cell.reply["content"]["status"], "ok", cell.errors)
             said += cell.stderr
-        self.assertIn("the context of 96 tokens is full: dropped the oldest", said)
+        self.assertIn("the context of 80 tokens is full: dropped the oldest", said)
         long = self.run_cell("word " * 200)
         self.assertEqual(long.reply["content"]["ename"], "RequestError")
-        self.assertIn("the context holds 96", long.reply["content"]["evalue"])
+        self.assertIn("the context holds 80", long.reply["content"]["evalue"])
 
     def interrupted(self, how):
         self.run_cell("%set max_gen_len=400 temperature=0")
@@ -87,7 +87,7 @@ class Front(KernelCase):
         self.assertLess(took, 2)
         self.assertEqual(self.meta(cell)["finish_reason"], "interrupted")
         self.assertGreater(len(cell.stdout.split("\x1b")[0]), 1)
-        self.run_cell("%set max_gen_len=8")
+        self.run_cell("%set max_gen_len=3")
         after = self.run_cell("Go on.")
         self.assertEqual(after.reply["content"]["status"], "ok")
         self.assertGreaterEqual(self.meta(after)["reused_tokens"], self.meta(cell)["prompt_tokens"])

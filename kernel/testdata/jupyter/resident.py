@@ -17,7 +17,7 @@ QUESTION = "Count from one to ten."
 
 class Resident(KernelCase):
     def setUp(self):
-        self.run_cell("%set temperature=0 max_gen_len=24\n%reset")
+        self.run_cell("%set temperature=0 max_gen_len=12\n%system Answer the user.\n%reset")
 
     @classmethod
     def tearDownClass(cls):
