@@ -1,6 +1,7 @@
 package messaging
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -44,5 +45,21 @@ func BenchmarkCommEcho(b *testing.B) {
 				wait(b, c, "echo", func(in Incoming) bool { return in.Msg.Header.MsgType == "comm_msg" })
 			}
 		})
+	}
+}
+
+// BenchmarkForged is a message with a wrong signature, dropped, pauses of the
+// connection included.
+func BenchmarkForged(b *testing.B) {
+	var one bytes.Buffer
+	m := signed(fuzzInfo, "execute_request", map[string]any{"code": "x"})
+	m[1][0] ^= 1
+	newPacket(m).bufs.WriteTo(&one)
+	rc := &receiver{codec: newCodec(fuzzInfo.Key), budget: newBudget(), drops: &drops{log: discard}, maxJSON: maxJSON, maxBuffer: maxShellBuffer}
+	p := newPeer(&memConn{in: bytes.NewReader(bytes.Repeat(one.Bytes(), b.N))}, maxQueue)
+	b.ResetTimer()
+	err := rc.read(p, func(*Message) error { b.Error("accepted"); return nil })
+	if n := rc.drops.count.Load(); n != int64(b.N) {
+		b.Errorf("%d of %d dropped, then %v", n, b.N, err)
 	}
 }

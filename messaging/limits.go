@@ -43,7 +43,7 @@ const (
 	minRecv    = 64 << 10        // bytes that must come in per stallTime inside a message
 	lingerTime = time.Second     // for queued messages when a server or client closes
 
-	paceMessages = 64      // useless messages of a connection, or
+	paceMessages = 128     // useless messages of a connection, or
 	paceBytes    = 1 << 20 // bytes of them, after which it waits for
 	pacePause    = 500 * time.Microsecond
 
