@@ -7,11 +7,10 @@
 // messaging.
 //
 // Caveats: a Go string may hold invalid UTF-8, which a Python string cannot.
-// Byte-level BPE keeps such bytes as they are; SentencePiece replaces each by
-// U+FFFD, as the C++ library does when it is given bytes. A tokenizer.json of the
-// SentencePiece kind does so too, and in decoding a run of byte tokens that is
-// partly broken it keeps the characters that are whole, as sentencepiece does,
-// where `tokenizers` replaces the whole run: a stream could otherwise show nothing
-// before the run ends. UNIGRAM models, tiktoken files, normalization rules and
+// BPE keeps such bytes as they are; a SentencePiece model replaces each by U+FFFD,
+// as the C++ library does when it is given bytes. In decoding, a run of byte
+// tokens that is partly broken keeps the characters that are whole, as in
+// sentencepiece; `tokenizers` replaces the whole run, so that a stream could show
+// nothing before the run ends. UNIGRAM models, tiktoken files, normalization rules and
 // unknown split patterns are refused by name.
 package tokenizer
