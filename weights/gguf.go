@@ -81,7 +81,7 @@ func (c *cursor) count(what string, size, limit int) (int, error) {
 
 // bytes reads a string: u64 length, then the bytes.
 func (c *cursor) bytes(what string, limit int) ([]byte, error) {
-	n, err := c.u64("length of " + what)
+	n, err := c.u64("length")
 	if err != nil {
 		return nil, err
 	}
