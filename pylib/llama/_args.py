@@ -88,11 +88,11 @@ class ModelArgs:
 
     A value that no model can have is a ValueError with the numbers:
 
-    >>> ModelArgs(dim=100, n_heads=3)
+    >>> ModelArgs(n_heads=32, n_kv_heads=5)
     Traceback (most recent call last):
     ...
-    llama._errors.ConfigError: The hidden size (100) is not a multiple of the number of \
-attention heads (3).
+    llama._errors.ConfigError: The number of attention heads (32) is not a multiple of the number \
+of key-value heads (5).
     """
 
     hidden_size = _Field[int](4096)

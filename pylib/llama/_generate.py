@@ -13,7 +13,7 @@ from ._array import Logits
 from ._errors import RequestError
 from ._handle import ModelHandle, SessionHandle
 from ._rows import check_ids, to_rows
-from ._rpc import Response
+from ._rpc import GAP, Response
 
 __all__ = ["GenerateStats", "GenerationResult", "Request", "generate", "stream"]
 
@@ -193,11 +193,61 @@ def stream(
             yield from _echoed(outcome)
             return
         call = session.start("generate", request.params(text=text, stream=True))
+        told = _Told(request)
         for event in call.events():
             if isinstance(event, Response):
                 done(_outcome(request, event.result).stats)
-            else:
-                yield from _steps(event.get("chunks") or (), request)
+                yield from told.rest(event.result)
+            elif event is GAP:
+                told.gap = True
+            elif not told.gap:
+                yield from told.steps(event)
+
+
+class _Told:
+    """What of each row was told already.
+
+    After a cut of the connection progress may be missing, so nothing more is told
+    until the result has come, which has all of it.
+    """
+
+    def __init__(self, request: Request) -> None:
+        self.gap = False
+        self._request = request
+        self._tokens = [0] * len(request.rows)
+        self._text = [0] * len(request.rows)
+        self._ended = [False] * len(request.rows)
+
+    def steps(self, progress: Mapping[str, Any]) -> Iterator[list[GenerationResult]]:
+        """Yield what a progress message brings."""
+        chunks = progress.get("chunks") or ()
+        for chunk in chunks:
+            row = chunk["row"]
+            self._tokens[row] += len(chunk.get("ids") or ())
+            self._text[row] += len(chunk.get("text") or "")
+            self._ended[row] = bool(chunk.get("finish"))
+        yield from _steps(chunks, self._request)
+
+    def rest(self, result: Mapping[str, Any]) -> Iterator[list[GenerationResult]]:
+        """Yield what the result has beyond that."""
+        chunks = []
+        for i, row in enumerate(result["rows"]):
+            if self._ended[i]:
+                continue
+            ids, probs = row["ids"] or [], row.get("logprobs") or []
+            prompt = len(self._request.rows[i]) if self._request.echo else 0
+            split = max(self._tokens[i], min(prompt, len(ids)))
+            for start, end, echo in ((self._tokens[i], split, True), (split, len(ids), False)):
+                if start < end or not echo:
+                    chunks.append(
+                        {"row": i, "ids": ids[start:end], "logprobs": probs[start:end],
+                         "echo": echo}
+                    )  # fmt: skip
+            chunks[-1] |= {
+                "text": row.get("text", "")[self._text[i] :],
+                "finish": row["finish_reason"],
+            }
+        yield from _steps(chunks, self._request)
 
 
 def _steps(

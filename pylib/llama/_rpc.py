@@ -21,12 +21,24 @@ from . import _launch
 from ._client import CommTransport, Receiver, Transport
 from ._errors import KernelGoneError, LlamaError, ProtocolError, from_rpc
 
-__all__ = ["Call", "Response", "Rpc", "check_tensor", "connect", "connected", "describe_tensor"]
+__all__ = [
+    "GAP",
+    "Call",
+    "Response",
+    "Rpc",
+    "check_tensor",
+    "connect",
+    "connected",
+    "describe_tensor",
+]
 
 MAX_BUFFER = 64 << 20
 _TICK = 0.1  # seconds between looks for a signal while waiting
 
 Progress = Callable[[Mapping[str, Any]], None]
+
+# Stands among a call's progress where a cut connection may have swallowed some.
+GAP: Mapping[str, Any] = {}
 
 
 @dataclass
@@ -89,7 +101,7 @@ class Call:
         for event in self.events():
             if isinstance(event, Response):
                 return event
-            if on_progress is not None:
+            if on_progress is not None and event is not GAP:
                 try:
                     on_progress(event)
                 except KeyboardInterrupt:  # the signal may come while a bar is drawn
@@ -195,9 +207,11 @@ class Rpc:
 
     def resumed(self) -> None:
         """Ask again for what was open when the connection was cut."""
-        ids = sorted(self._calls)
-        if ids:
-            self.notify("$/resume", {"ids": ids})
+        calls = dict(self._calls)
+        for call in calls.values():
+            call._events.put(GAP)
+        if calls:
+            self.notify("$/resume", {"ids": sorted(calls)})
 
     def lost(self, error: LlamaError) -> None:
         """End every call with the error."""

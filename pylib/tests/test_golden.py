@@ -155,8 +155,11 @@ def use_everything(folder: Path) -> list[list[GenerationResult]]:
 def test_all_messages(scripted: Scripted, tmp_path: Path) -> None:
     steps = use_everything(tmp_path)
     assert [[(r.batch_idx, r.token, r.text, r.source) for r in s] for s in steps] == [
-        [(0, 33, "!", "output"), (1, 256, "", "input")]
+        [(0, 33, "!", "output"), (1, 256, "", "input")],
+        [(1, 72, "", "input")],  # the golden progress has not told all of row 1
+        [(1, -1, "H", "output")],
     ]
+    assert steps[2][0].finish_reason == "interrupted"
     assert steps[0][0].finish_reason == "stop" and steps[0][0].logprobs == [-2]
     gc.collect()
     for method, golden in GOLDEN.items():

@@ -12,7 +12,7 @@ import pytest
 
 import llama
 from llama import MissingFileError, RequestError, TokenIndexError, _launch, _models
-from llama._generate import GenerateStats, Request, _steps
+from llama._generate import GenerateStats, Request, _steps, _Told
 from llama._rows import check_ids, to_rows
 from llama.tokenizer import check_dialog
 
@@ -115,6 +115,29 @@ def test_chunks_become_steps() -> None:
     assert steps[0][0].logprobs == [-3.0] and not steps[0][1].finished
     end = steps[2][0]
     assert end.finished and end.ignore_token and end.finish_reason == "stop"
+
+
+def test_what_a_cut_swallowed_is_told_at_the_end() -> None:
+    request = check(logprobs=True, echo=True)
+    told = _Told(request)
+    chunk = {"row": 0, "ids": [1], "logprobs": [0.0], "echo": True, "text": "a"}
+    assert [r.token for s in told.steps({"chunks": [chunk]}) for r in s] == [1]
+    told.gap = True
+    rows = [
+        {"ids": [1, 2, 8, 9], "logprobs": [0, -1, -2, -3], "text": "abcd", "finish_reason": "stop"},
+        {"ids": [3], "logprobs": [0], "text": "x", "finish_reason": "length"},
+    ]
+    rest = [r for s in told.rest({"rows": rows}) for r in s]
+    first = [r for r in rest if r.batch_idx == 0]
+    assert [(r.token, r.source, r.logprobs) for r in first] == [
+        (2, "input", [-1]),
+        (8, "output", [-2]),
+        (9, "output", [-3]),
+    ]
+    assert "".join(r.text for r in first) == "bcd" and first[-1].finish_reason == "stop"
+    second = [r for r in rest if r.batch_idx == 1]
+    assert second[0].token == 3 and second[-1].finished and second[-1].text == "x"
+    assert list(_Told(check()).rest({"rows": []})) == []
 
 
 def test_stats_are_one_line() -> None:
