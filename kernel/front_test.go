@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -190,6 +191,52 @@ func TestDeadResidentIsReplaced(t *testing.T) {
 	}
 	if got := h.prompts[len(h.prompts)-1]; got != "<u>Q1</><a>answer number 1</><u>Q2</><a>answer number 2</><u>Q3</><a>" {
 		t.Errorf("prompt %q", got)
+	}
+}
+
+func TestPrecisionOpensTheModelAgain(t *testing.T) {
+	h := chatHost()
+	f := newMemFront(t, h)
+	f.run("Q1", "")
+	f.run("%set precision=fast temperature=0", "")
+	f.run("Q2", "")
+	if h.opened != 2 || h.precision != "fast" || h.prompts[1] != "<u>Q1</><a>A1.</><u>Q2</><a>" {
+		t.Errorf("opened %d times, last %s, prompt %q", h.opened, h.precision, h.prompts[1])
+	}
+	h.refuse = errors.New("no memory")
+	if _, reply := f.run("%set precision=exact temperature=1", ""); reply.EValue != "no memory" {
+		t.Errorf("got %+v", reply)
+	}
+	if set := f.settingsNow(); set.precision != "fast" || set.temperature != 0 {
+		t.Errorf("settings of a model that did not open: %+v", set)
+	}
+	if _, reply := f.run("Q3", ""); reply.Status != "ok" {
+		t.Errorf("the model before is gone: %+v", reply)
+	}
+}
+
+func TestConversationGoesOnWithAnotherModel(t *testing.T) {
+	h := chatHost()
+	f := newMemFront(t, h)
+	f.run("Q1", "")
+	other := filepath.Join(t.TempDir(), "other.gguf")
+	if err := os.WriteFile(other, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := f.run("%model "+other+"\nQ2", "")
+	if got := h.prompts[1]; got != "<u>Q1</><a>A1.</><u>Q2</><a>" {
+		t.Errorf("prompt %q", got)
+	}
+	if !strings.Contains(out.stdout(), "mem <1>: 1.2 M parameters, 5.0 MiB, loaded in") || !strings.Contains(out.stdout(), "the conversation of 1 turn goes on") {
+		t.Errorf("said %q", out.stdout())
+	}
+	if f.currentName() != other {
+		t.Errorf("current model %q", f.currentName())
+	}
+	h.refuse = errors.New("broken")
+	f.run("%model "+f.modelName, "")
+	if _, reply := f.run("Q3", ""); reply.Status != "ok" {
+		t.Errorf("a model that does not open takes the one before away: %+v", reply)
 	}
 }
 

@@ -22,6 +22,8 @@ type memHost struct {
 	say       func(prompt string) string
 	dieAfter  int // tokens until the resident dies, once; 0: never
 	opened    int
+	refuse    error    // of Open
+	precision string   // of the last Open
 	prompts   []string // of every generate
 	reused    []int
 	params    []rpc.GenerateParams
@@ -79,7 +81,11 @@ func gone() error {
 func (h *memHost) Open(_ context.Context, p rpc.OpenParams, progress func(rpc.LoadProgress)) (Model, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.refuse != nil {
+		return nil, h.refuse
+	}
 	h.opened++
+	h.precision = p.Precision
 	progress(rpc.LoadProgress{Bytes: 10, Total: 10})
 	return &memModel{h: h, path: p.Path}, nil
 }
