@@ -119,3 +119,32 @@ func TestSmolLM2Perplexity(t *testing.T) {
 		t.Errorf("mean NLL %.6f, want %.6f ± %.0e", mean, g.Perplexity.MeanNLL, smolNLL)
 	}
 }
+
+// The last logits of a prompt have the same bits from one step on two threads,
+// from uneven chunks beside another prompt on one thread, and from single
+// tokens.
+func TestSmolLM2BitsDoNotDependOnChunks(t *testing.T) {
+	g, two, _ := smolLM2(t)
+	_, one := openCheckpoint(t, testdata.SmolLM2(t), 1)
+	ids := g.Prompts[0].IDs
+	for len(ids) < 20 {
+		ids = append(ids, g.Prompts[1].IDs...)
+	}
+	ids = ids[:20]
+	want := step(t, two, engine.Row{Tokens: ids, Blocks: blocks(0, 1), LastN: 1})[0]
+	for _, cuts := range [][]int{{7, 8, 20}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20}} {
+		var last []float32
+		at := 0
+		for _, end := range cuts {
+			last = step(t, one,
+				engine.Row{Tokens: ids[at:end], Start: at, Blocks: blocks(1, 1), LastN: 1},
+				engine.Row{Tokens: ids[:3], Blocks: blocks(2, 1)})[0]
+			at = end
+		}
+		for i := range want {
+			if math.Float32bits(last[i]) != math.Float32bits(want[i]) {
+				t.Fatalf("cut at %v: logit %d is %v, in one step %v", cuts, i, last[i], want[i])
+			}
+		}
+	}
+}
