@@ -88,9 +88,15 @@ func claim(connFile string) (place, func(), error) {
 	if err != nil {
 		return place{}, nil, err
 	}
-	lock, err := tryLock(pl.run)
-	if err != nil {
-		return place{}, nil, fmt.Errorf("kernel: locking: %w", err)
+	var lock *os.File
+	for range 100 { // one that is just ending holds it for a moment
+		if lock, err = tryLock(pl.run); err != nil {
+			return place{}, nil, fmt.Errorf("kernel: locking: %w", err)
+		}
+		if lock != nil || answers(context.Background(), pl.conn) == nil {
+			break
+		}
+		time.Sleep(pollEvery)
 	}
 	if lock == nil {
 		return place{}, nil, fmt.Errorf("kernel: this binary's resident runs already (llama-go ps shows it, llama-go stop ends it)")

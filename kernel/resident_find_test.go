@@ -258,6 +258,62 @@ func TestStaleFileNeverPointsAtAStranger(t *testing.T) {
 	}
 }
 
+func TestStartWhileTheOldOneEnds(t *testing.T) {
+	exe, _ := realResident(t)
+	for range 3 {
+		file, started, err := FindOrStart(t.Context(), FindOptions{Exe: exe})
+		if err != nil || !started {
+			t.Fatalf("got %v %v", started, err)
+		}
+		rec := mustRecord(t, file)
+		if err := syscall.Kill(rec.Resident.PID, syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		next, _, err := FindOrStart(t.Context(), FindOptions{Exe: exe})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// It found the old one before the signal arrived, or waited for its end.
+		if pid := mustRecord(t, next).Resident.PID; pid == rec.Resident.PID && !ended(t.Context(), rec.Resident, 5*time.Second) {
+			t.Error("SIGTERM did not end it")
+		}
+		if err := stopOne(t.Context(), file, mustRecordOr(file, rec).Resident, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// mustRecordOr is the file's record, or old when there is no file.
+func mustRecordOr(file string, old record) record {
+	if rec, err := readRecord(file); err == nil {
+		return rec
+	}
+	return old
+}
+
+func TestHungResidentIsReported(t *testing.T) {
+	exe, _ := realResident(t)
+	file, _, err := FindOrStart(t.Context(), FindOptions{Exe: exe})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec := mustRecord(t, file)
+	if err := syscall.Kill(rec.Resident.PID, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	if _, _, err := FindOrStart(ctx, FindOptions{Exe: exe}); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("pid %d runs and does not answer", rec.Resident.PID)) {
+		t.Errorf("got %v", err)
+	}
+	if err := StopResident(t.Context(), rec.Resident.ID, false); err == nil || !strings.Contains(err.Error(), "--force") {
+		t.Errorf("stop: %v", err)
+	}
+	if err := StopResident(t.Context(), rec.Resident.ID, true); err != nil { // SIGTERM waits, SIGKILL ends it
+		t.Errorf("stop --force: %v", err)
+	}
+}
+
 func TestLostConnectionFileComesBack(t *testing.T) {
 	exe, _ := realResident(t)
 	file, _, err := FindOrStart(t.Context(), FindOptions{Exe: exe})

@@ -110,9 +110,11 @@ func (c *client) detokenize(p rpc.DetokenizeParams) (rpc.TextResult, error) {
 		return rpc.TextResult{}, err
 	}
 	tok := m.text.tok
+	// A model's table may be padded beyond its tokenizer's ids: those show nothing.
+	size := max(tok.Size(), m.cfg.VocabSize)
 	for i, id := range p.IDs {
-		if id < 0 || int(id) >= tok.Size() {
-			return rpc.TextResult{}, kindError(rpc.KindTokenIndex, "", "id %d at position %d is outside the vocabulary of %d", id, i, tok.Size())
+		if id < 0 || int(id) >= size {
+			return rpc.TextResult{}, kindError(rpc.KindTokenIndex, "", "id %d at position %d is outside the vocabulary of %d", id, i, size)
 		}
 	}
 	if !p.Each {
