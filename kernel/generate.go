@@ -66,6 +66,7 @@ func (x *execution) generate(m *openModel, s Session, prompt []int32, a *answer)
 		Session: s.Info().Session, Rows: [][]int32{row}, MaxGenLen: min(room, want),
 		Temperature: a.set.temperature, TopP: a.set.topP, Seeds: []uint64{a.seed}, Text: true, Stream: true,
 	}
+	a.live.wait()
 	over := false // the call has returned: what still comes is late
 	r, err := s.Generate(x.ctx, p, func(g rpc.GenerateProgress) {
 		a.mu.Lock()

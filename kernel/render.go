@@ -72,6 +72,7 @@ type liveText struct {
 	timer   *time.Timer
 	closed  bool
 	started time.Time
+	patient *time.Timer // says that the prompt is being read
 }
 
 func newLiveText(out output, rich bool) *liveText {
@@ -79,7 +80,28 @@ func newLiveText(out output, rich bool) *liveText {
 	if rich {
 		every = notebookEvery
 	}
-	return &liveText{place: transient{out: out, rich: rich}, every: every, started: time.Now()}
+	return &liveText{place: transient{out: out, rich: rich}, every: every}
+}
+
+// wait says that the prompt is being read, should the text not begin soon.
+func (t *liveText) wait() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.started = time.Now()
+	if t.patient == nil {
+		t.patient = time.AfterFunc(statusAfter, func() {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			if !t.closed && t.text.Len() == 0 && !t.place.shown {
+				t.status("reading the prompt …")
+			}
+		})
+	}
+}
+
+// status shows a line until the text begins.
+func (t *liveText) status(line string) {
+	t.place.set(map[string]any{"text/plain": line, "text/markdown": "*" + line + "*"})
 }
 
 // add appends to the text.
@@ -112,8 +134,7 @@ func (t *liveText) reading(done, total int) {
 		return
 	}
 	t.last = time.Now()
-	line := fmt.Sprintf("reading the prompt: %d of %d tokens", done, total)
-	t.place.set(map[string]any{"text/plain": line, "text/markdown": "*" + line + "*"})
+	t.status(fmt.Sprintf("reading the prompt: %d of %d tokens", done, total))
 }
 
 // flush writes what has been added since the last one.
@@ -147,6 +168,9 @@ func (t *liveText) close() {
 	}
 	t.flush()
 	t.closed = true
+	if t.patient != nil {
+		t.patient.Stop()
+	}
 	switch all := t.text.String(); {
 	case all == "" && t.place.shown && t.place.rich:
 		t.place.set(map[string]any{"text/markdown": "", "text/plain": ""})

@@ -83,6 +83,26 @@ func TestLiveTextDoesNotHoldBackForLong(t *testing.T) {
 	live.close()
 }
 
+func TestLongPromptSaysThatItIsRead(t *testing.T) {
+	for _, rich := range []bool{false, true} {
+		out := &memOutput{}
+		live := newLiveText(out, rich)
+		live.wait()
+		time.Sleep(statusAfter + 200*time.Millisecond)
+		live.reading(256, 800)
+		live.reading(800, 800)
+		live.add("Answer")
+		live.close()
+		if rich {
+			if len(out.displays) != 1 || out.displays[0]["text/markdown"] != "Answer" || out.updates != 2 {
+				t.Errorf("displays %v after %d updates", out.displays, out.updates)
+			}
+		} else if want := ansiErase + ansiGrey + "reading the prompt …" + ansiOff + ansiErase + ansiGrey + "reading the prompt: 256 of 800 tokens" + ansiOff + ansiErase + "Answer\n"; out.stdout() != want {
+			t.Errorf("got %q, want %q", out.stdout(), want)
+		}
+	}
+}
+
 func TestBarIsShownOnlyForWhatTakesAMoment(t *testing.T) {
 	out := &memOutput{}
 	x := &execution{out: out, req: newRequest("")}
