@@ -132,6 +132,10 @@ func (e *Engine) turn(j *job) (over bool, err error) {
 		if j.ctx.Err() != nil {
 			return true, j.stopped()
 		}
+		var own kinded
+		if errors.As(err, &own) { // the backend says what it is, such as weights that are gone
+			return true, err
+		}
 		return true, &InternalError{err}
 	}
 	e.locked(func() {
