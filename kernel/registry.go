@@ -171,8 +171,9 @@ func (r *registry) loadFiles(ctx context.Context, key string, p rpc.OpenParams, 
 	}
 	var ck *weights.Checkpoint
 	eng, err := retryEvicting(r, func() (*engine.Engine, error) {
+		// Only mapped here: the engine checks the memory before it reads the weights.
 		var err error
-		ck, err = weights.Open(ctx, p.Path, weights.Options{TokenizerPath: p.TokenizerPath, Progress: forward})
+		ck, err = weights.Open(ctx, p.Path, weights.Options{TokenizerPath: p.TokenizerPath})
 		if err != nil {
 			return nil, err
 		}
@@ -206,8 +207,8 @@ func (r *registry) loadFiles(ctx context.Context, key string, p rpc.OpenParams, 
 	return m, nil
 }
 
-// monotone passes on only progress that goes forward: mapping the files and
-// binding them to the engine both tell it.
+// monotone passes on only progress that goes forward: a load that is tried again
+// after an eviction tells it anew.
 func monotone(f func(done, total int64)) func(done, total int64) {
 	var mu sync.Mutex
 	last := int64(-1)
