@@ -30,7 +30,7 @@ containers and tests.`,
 				}
 				return kernel.Run(ctx, kernel.RunOptions{
 					ConnectionFile: *file, InProcess: *inProcess, Resident: os.Getenv("LLAMA_GO_CONNECTION"),
-					Open: cpu.Open, Threads: threads, Version: buildVersion(), Model: *model, Log: logger(env),
+					Open: cpu.Open, Threads: threads, Version: buildVersion(), Model: *model,
 				})
 			}
 		},

@@ -198,16 +198,16 @@ func TestPrecisionOpensTheModelAgain(t *testing.T) {
 	h := chatHost()
 	f := newMemFront(t, h)
 	f.run("Q1", "")
-	f.run("%set precision=fast temperature=0", "")
+	f.run("%set precision=exact temperature=0", "")
 	f.run("Q2", "")
-	if h.opened != 2 || h.precision != "fast" || h.prompts[1] != "<u>Q1</><a>A1.</><u>Q2</><a>" {
+	if h.opened != 2 || h.precision != "exact" || h.prompts[1] != "<u>Q1</><a>A1.</><u>Q2</><a>" {
 		t.Errorf("opened %d times, last %s, prompt %q", h.opened, h.precision, h.prompts[1])
 	}
 	h.refuse = errors.New("no memory")
-	if _, reply := f.run("%set precision=exact temperature=1", ""); reply.EValue != "no memory" {
+	if _, reply := f.run("%set precision=fast temperature=1", ""); reply.EValue != "no memory" {
 		t.Errorf("got %+v", reply)
 	}
-	if set := f.settingsNow(); set.precision != "fast" || set.temperature != 0 {
+	if set := f.settingsNow(); set.precision != "exact" || set.temperature != 0 {
 		t.Errorf("settings of a model that did not open: %+v", set)
 	}
 	if _, reply := f.run("Q3", ""); reply.Status != "ok" {

@@ -47,7 +47,7 @@ func (x *execution) listModels() error {
 	for _, e := range list {
 		where := "not here yet: %model " + e.Name + " pulls it"
 		if e.Pulled {
-			where = e.Path
+			where = shortPath(e.Path)
 		}
 		x.say("  %-10s %s, %s, %s · %s", e.Name, e.Title, bytesText(e.Bytes), e.License, where)
 	}
@@ -218,7 +218,7 @@ func (x *execution) card(m *openModel) map[string]any {
 		{"vocabulary", fmt.Sprintf("%d, %s, chat format %s", c.VocabSize, tok.Kind, orNone(tok.ChatFormat))},
 		{"stored as", info.DType + " in " + info.Format},
 		{"computed in", fmt.Sprintf("%s mode by %s", info.Precision, info.Backend)},
-		{"file", info.Path},
+		{"file", shortPath(info.Path)},
 		{"weights", bytesText(info.Bytes)},
 		{"context", fmt.Sprintf("%d tokens, the model's limit", info.MaxSeqLen)},
 	}

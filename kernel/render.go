@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"os"
+	"path/filepath"
 )
 
 // Colours of a terminal; notebooks read the same codes in streams.
@@ -199,4 +201,13 @@ func seconds(d time.Duration) string {
 	default:
 		return fmt.Sprintf("%.0f s", s)
 	}
+}
+
+// shortPath writes the user's home folder as ~.
+func shortPath(path string) string {
+	home, err := os.UserHomeDir()
+	if rest, ok := strings.CutPrefix(path, home+string(filepath.Separator)); ok && err == nil {
+		return "~" + string(filepath.Separator) + rest
+	}
+	return path
 }

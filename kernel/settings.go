@@ -20,7 +20,7 @@ type settings struct {
 }
 
 func defaultSettings() settings {
-	return settings{temperature: 0.6, topP: 0.9, maxGenLen: 512, seed: 1, precision: "exact"}
+	return settings{temperature: 0.6, topP: 0.9, maxGenLen: 512, seed: 1, precision: "fast"}
 }
 
 // param is one name that %set knows.
