@@ -15,7 +15,7 @@ type LocalOptions struct {
 	Open    engine.OpenBackend
 	Threads int          // of the engine; 0: all cores
 	Version string       // for ps
-	Log     *slog.Logger // nil: slog.Default()
+	Log     *slog.Logger // nil: stderr, as in RunOptions
 }
 
 // LocalHost is the engine in this process: the registry and the service of the
@@ -32,7 +32,7 @@ var _ Host = (*LocalHost)(nil)
 // NewLocalHost makes a Host whose engine runs in this process.
 func NewLocalHost(opt LocalOptions) *LocalHost {
 	if opt.Log == nil {
-		opt.Log = slog.Default()
+		opt.Log = frontLogger()
 	}
 	svc := newService(opt.Open, opt.Threads, rpc.ServerInfo{Version: opt.Version, PID: os.Getpid()}, opt.Log)
 	h := svc.localHost("in-process", opt.Version)

@@ -3,13 +3,13 @@ package kernel
 import (
 	"fmt"
 	"html"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/google/uuid"
-	"os"
-	"path/filepath"
 )
 
 // Colours of a terminal; notebooks read the same codes in streams.
