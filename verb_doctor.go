@@ -21,7 +21,7 @@ func doctorVerb() cli.Verb {
 				})
 				fmt.Fprint(env.Stdout, report)
 				if report.Failed() {
-					return cli.QuietError
+					return cli.ErrQuiet
 				}
 				return nil
 			}

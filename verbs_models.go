@@ -55,7 +55,7 @@ func pullJSON(ctx context.Context, env *cli.Env, name string) error {
 			kind = e.Kind
 		}
 		_ = out.Encode(map[string]string{"error": err.Error(), "hint": cli.Hint(err), "kind": kind})
-		return cli.QuietError
+		return cli.ErrQuiet
 	}
 	return out.Encode(map[string]string{"path": path})
 }

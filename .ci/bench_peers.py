@@ -54,8 +54,8 @@ if amx:
         params.use_extra_bufts = False
         return params
     llama_cpp.llama_cpp.llama_model_default_params = plain
-llm = llama_cpp.Llama(model, n_ctx=max(2048, prefill + decode + 64), n_threads=threads, n_threads_batch=threads,
-                      n_batch=512, verbose=False)
+llm = llama_cpp.Llama(model, n_ctx=max(2048, prefill + decode + 64), n_batch=512,
+                      n_threads=threads, n_threads_batch=threads, verbose=False)
 ids = [(i * 7919 + 13) % 900 + 50 for i in range(prefill)]
 llm.eval(ids[:16])
 llm.reset()
@@ -81,7 +81,9 @@ def has_amx() -> bool:
 
 
 def measure(cmd: list[str | Path], env: dict[str, str]) -> dict[str, float]:
-    done = subprocess.run([str(c) for c in cmd], env=os.environ | env, capture_output=True, text=True)
+    done = subprocess.run(
+        [str(c) for c in cmd], env=os.environ | env, capture_output=True, text=True
+    )
     if done.returncode:
         sys.exit(f"{' '.join(map(str, cmd[:1]))} failed:\n{done.stderr}")
     out: dict[str, float] = json.loads(done.stdout.strip().splitlines()[-1])
@@ -89,7 +91,9 @@ def measure(cmd: list[str | Path], env: dict[str, str]) -> dict[str, float]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", help="a GGUF file (default: smollm2, pulled)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--prefill", type=int, default=512)
@@ -98,7 +102,9 @@ def main() -> int:
     model = args.model
     if not model:
         binary = OURS.with_name("llama-go")
-        model = subprocess.run([binary, "pull", "smollm2"], check=True, capture_output=True, text=True).stdout.strip()
+        model = subprocess.run(
+            [binary, "pull", "smollm2"], check=True, capture_output=True, text=True
+        ).stdout.strip()
     amx = has_amx()
     runtime = tempfile.mkdtemp(prefix="lg-")
     rows: dict[tuple[str, int], list[dict[str, float]]] = {}
@@ -110,13 +116,19 @@ def main() -> int:
                 for precision in ("fast", "exact"):
                     got = measure([OURS, "-c", WORKER_OURS, model, *size, precision], env)
                     rows.setdefault((f"llama-go, {precision}", threads), []).append(got)
-                peer = measure([PEER, "-c", WORKER_PEER, model, *size, str(threads), str(int(amx))], {})
+                peer = measure(
+                    [PEER, "-c", WORKER_PEER, model, *size, str(threads), str(int(amx))], {}
+                )
                 rows.setdefault(("llama-cpp-python", threads), []).append(peer)
     finally:
         shutil.rmtree(runtime, ignore_errors=True)
     note = ", use_extra_bufts=False" if amx else ""
-    print(f"{Path(model).name} on {processor()}; medians of {args.rounds} interleaved rounds (min–max), tok/s{note}\n")
-    print(f"| engine | threads | prefill of {args.prefill} | ratio | decode of {args.decode} | ratio |")
+    print(
+        f"{Path(model).name} on {processor()}; medians of {args.rounds} interleaved rounds "
+        f"(min–max), tok/s{note}\n"
+    )
+    columns = ["engine", "threads", f"prefill {args.prefill}", "ratio", f"decode {args.decode}"]
+    print("| " + " | ".join([*columns, "ratio"]) + " |")
     print("|---|---|---|---|---|---|")
     for threads in (1, 2):
         base = rows[("llama-cpp-python", threads)]
@@ -127,7 +139,10 @@ def main() -> int:
             for what in ("prefill", "decode"):
                 values = [r[what] for r in got]
                 ratio = statistics.median(r[what] / b[what] for r, b in zip(got, base, strict=True))
-                cells += [f"{statistics.median(values):.1f} ({min(values):.1f}–{max(values):.1f})", f"{ratio:.2f}"]
+                cells += [
+                    f"{statistics.median(values):.1f} ({min(values):.1f}–{max(values):.1f})",
+                    f"{ratio:.2f}",
+                ]
             print("| " + " | ".join(cells) + " |")
     return 0
 

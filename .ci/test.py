@@ -37,18 +37,31 @@ class Count:
         self.bad: list[str] = []
         self.why: list[str] = []
 
+    def __str__(self) -> str:
+        return f"{self.passed} passed, {self.failed} failed, {self.skipped} skipped"
+
     def fail(self, what: str) -> None:
         self.failed += 1
         self.bad.append(what)
 
 
-def run(cmd: list[str | Path], env: dict[str, str], **kw: object) -> subprocess.CompletedProcess[str]:
+def run(
+    cmd: list[str | Path], env: dict[str, str], **kw: object
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [str(c) for c in cmd], cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **kw
+        [str(c) for c in cmd],
+        cwd=ROOT,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        **kw,
     )  # type: ignore[call-overload,no-any-return]
 
 
-def check(count: Count, name: str, cmd: list[str | Path], env: dict[str, str], silent: bool = False) -> None:
+def check(
+    count: Count, name: str, cmd: list[str | Path], env: dict[str, str], silent: bool = False
+) -> None:
     """One command that must exit 0 (and, with silent, print nothing)."""
     done = run(cmd, env)
     if done.returncode or (silent and done.stdout.strip()):
@@ -59,7 +72,9 @@ def check(count: Count, name: str, cmd: list[str | Path], env: dict[str, str], s
 
 
 def go_files() -> list[str]:
-    out = subprocess.run(["git", "ls-files", "*.go"], cwd=ROOT, text=True, capture_output=True, check=True)
+    out = subprocess.run(
+        ["git", "ls-files", "*.go"], cwd=ROOT, text=True, capture_output=True, check=True
+    )
     return [f for f in out.stdout.split() if (ROOT / f).exists()]
 
 
@@ -69,14 +84,29 @@ def lint(count: Count, env: dict[str, str]) -> None:
     check(count, "go vet", ["go", "vet", "./..."], plain)
     check(count, "staticcheck", ["go", "run", STATICCHECK, "./..."], plain)
     check(count, "ruff", [PYTHON, "-m", "ruff", "check", "pylib", "notebooks", ".ci"], env)
-    check(count, "ruff format", [PYTHON, "-m", "ruff", "format", "--check", "pylib", "notebooks", ".ci"], env)
-    check(count, "mypy", [PYTHON, "-m", "mypy", "--config-file", "pylib/pyproject.toml", "pylib/llama"], env)
+    check(
+        count,
+        "ruff format",
+        [PYTHON, "-m", "ruff", "format", "--check", "pylib", "notebooks", ".ci"],
+        env,
+    )
+    check(
+        count,
+        "mypy",
+        [PYTHON, "-m", "mypy", "--config-file", "pylib/pyproject.toml", "pylib/llama"],
+        env,
+    )
 
 
 def go_test(count: Count, args: list[str], env: dict[str, str]) -> None:
     """go test -json, told line by line: failures whole, skips with their reason."""
     proc = subprocess.Popen(
-        ["go", "test", "-json", *args], cwd=ROOT, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ["go", "test", "-json", *args],
+        cwd=ROOT,
+        env=env,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     output: dict[tuple[str, str], list[str]] = {}
     assert proc.stdout
@@ -85,7 +115,11 @@ def go_test(count: Count, args: list[str], env: dict[str, str]) -> None:
             print(line, end="")
             continue
         e = json.loads(line)
-        action, package, test = e["Action"], e.get("Package", e.get("ImportPath", "")), e.get("Test", "")
+        action, package, test = (
+            e["Action"],
+            e.get("Package", e.get("ImportPath", "")),
+            e.get("Test", ""),
+        )
         key = (package, test)
         if action in ("output", "build-output"):
             output.setdefault(key, []).append(e.get("Output", ""))
@@ -97,7 +131,9 @@ def go_test(count: Count, args: list[str], env: dict[str, str]) -> None:
             count.skipped += 1
             why = " ".join("".join(output.get(key, [])).split())
             why = re.sub(r"=== RUN \S+|--- SKIP: \S+ \([\d.]+s\)", "", why).strip()
-            count.why.append(f"{package.removeprefix('github.com/llama-go/llama-go')}.{test}: {why}")
+            count.why.append(
+                f"{package.removeprefix('github.com/llama-go/llama-go')}.{test}: {why}"
+            )
         elif action in ("fail", "build-fail"):
             print("".join(output.get(key, [])), end="")
             print(f"  FAIL {package} {test}")
@@ -127,7 +163,12 @@ def pytest(count: Count, args: list[str | Path], env: dict[str, str]) -> None:
             count.fail(f"pytest {args}: exit code {done.returncode}, no report")
             return
         head = report.read_text()
-    found = {k: int(v) for k, v in re.findall(r'(tests|failures|errors|skipped)="(\d+)"', head.split("<testcase")[0])}
+    found = {
+        k: int(v)
+        for k, v in re.findall(
+            r'(tests|failures|errors|skipped)="(\d+)"', head.split("<testcase")[0]
+        )
+    }
     bad = found["failures"] + found["errors"]
     count.passed += found["tests"] - bad - found["skipped"]
     count.skipped += found["skipped"]
@@ -188,7 +229,7 @@ def main(names: list[str]) -> int:
             print(f"== {name}")
             count, t0 = Count(), time.time()
             STAGES[name](count, env)
-            print(f"== {name}: {count.passed} passed, {count.failed} failed, {count.skipped} skipped in {time.time() - t0:.0f} s")
+            print(f"== {name}: {count} in {time.time() - t0:.0f} s")
             for field in ("passed", "failed", "skipped"):
                 setattr(total, field, getattr(total, field) + getattr(count, field))
             total.bad += count.bad
@@ -206,7 +247,7 @@ def main(names: list[str]) -> int:
     for bad in total.bad:
         print(f"FAILED: {bad}")
     print(f"all stages in {time.time() - started:.0f} s")
-    print(f"{total.passed} passed, {total.failed} failed, {total.skipped} skipped")
+    print(total)
     return 1 if total.failed else 0
 
 

@@ -102,8 +102,8 @@ type UsageError struct{ Msg string }
 
 func (e *UsageError) Error() string { return e.Msg }
 
-// QuietError ends the program with code 1 and prints nothing: the verb has.
-var QuietError = errors.New("failed")
+// ErrQuiet ends the program with code 1 and prints nothing: the verb has.
+var ErrQuiet = errors.New("failed")
 
 // Hint is what an error advises, or "".
 func Hint(err error) string {
@@ -119,7 +119,7 @@ func (p *Program) fail(env *Env, v *Verb, err error) int {
 	switch {
 	case errors.As(err, &usage):
 		return p.wrong(env, v, usage.Msg)
-	case errors.Is(err, QuietError):
+	case errors.Is(err, ErrQuiet):
 	case errors.Is(err, context.Canceled):
 		fmt.Fprintf(env.Stderr, "%s: stopped\n", p.Name)
 	default:
