@@ -13,7 +13,7 @@ const module = "github.com/llama-go/llama-go"
 var arrows = map[string][]string{
 	"messaging":        {},
 	"weights":          {},
-	"simd":             {},
+	"simd":             {"simd/pure"},
 	"simd/pure":        {},
 	"engine/sched":     {},
 	"engine/tokenizer": {},

@@ -258,11 +258,9 @@ func TestJupyterSeesIt(t *testing.T) {
 		}
 		return ok
 	}
-	for _, w := range []Where{{User: true}, {Prefix: prefix, Name: "other-llama"}} {
+	// Names of our own: that Python may have the default one already.
+	for _, w := range []Where{{User: true, Name: "user-llama"}, {Prefix: prefix, Name: "other-llama"}} {
 		name := w.Name
-		if name == "" {
-			name = DefaultName
-		}
 		if _, err := Install(InstallOptions{Where: w, Binary: bin, DisplayName: "A llama"}); err != nil {
 			t.Fatal(err)
 		}
