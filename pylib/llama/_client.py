@@ -131,13 +131,15 @@ class CommTransport:
         except LlamaError as e:
             error = e
         except Exception as e:  # a bug must not leave callers waiting for ever
-            error = KernelGoneError(f"The connection to the kernel broke: {e!r}.")
+            error = _gone(f"the connection broke, {e!r}")
         finally:
             context.destroy(linger=_LINGER_MS)
             self._wake_in.close()
             self._wake_out.close()
         if error is None:
-            error = KernelGoneError("The connection to the kernel is closed.")
+            error = KernelGoneError(
+                "The connection to the kernel is closed.", hint="build the model again"
+            )
         if not self._opened.done():
             self._opened.set_exception(error)
         self._receiver.lost(error)
@@ -178,7 +180,15 @@ class CommTransport:
     def _flush(self, link: _Link) -> None:
         while self._outbox and self._opened.done():
             channel, data, buffers = self._outbox.popleft()
-            link.comm(channel, "comm_msg", data, buffers)
+            try:
+                link.comm(channel, "comm_msg", data, buffers)
+            except (TypeError, ValueError, OverflowError) as e:
+                # What cannot be written fails alone; UnicodeEncodeError is a ValueError.
+                error = {
+                    "message": f"The request cannot be sent: {e}.",
+                    "data": {"kind": "request"},
+                }
+                self._receiver.received({"id": data.get("id"), "error": error}, [])
 
     def _handle(self, link: _Link, message: Mapping[str, Any]) -> None:
         kind = message["header"]["msg_type"]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 from . import _launch, _rpc
 
 __all__ = ["shutdown"]
+
+_SECONDS = 5.0  # that a resident may take to end
 
 
 def shutdown(force: bool = False) -> None:
@@ -16,6 +20,10 @@ def shutdown(force: bool = False) -> None:
     rpc = _rpc.connected()
     if rpc is not None:
         rpc.call("shutdown", {"force": force})
+        # Until it has gone, the next build might still find it.
+        deadline = time.monotonic() + _SECONDS
+        while rpc.dead is None and time.monotonic() < deadline:
+            time.sleep(0.01)
         _rpc.disconnect()
     else:
         _launch.run("stop", *(["--force"] if force else []), timeout=30)

@@ -131,7 +131,7 @@ class Request:
                 raise RequestError(f"{name} must be a number that is not negative, got {value!r}.")
         return cls(
             rows=rows,
-            max_gen_len=count,
+            max_gen_len=min(count, max_seq_len),
             temperature=float(temperature),
             top_p=float(top_p),
             seeds=_seeds(seed, len(rows)),

@@ -88,6 +88,7 @@ class Tokenizer:
         """
         if not isinstance(s, str):
             raise RequestError(f"Only text can be encoded, got {type(s).__name__}.")
+        _check_text(s)
         allowed = self._specials(allowed_special)
         for token in self._specials(disallowed_special):
             if token in s and token not in allowed:
@@ -171,7 +172,19 @@ def check_dialog(dialog: Any) -> list[Mapping[str, str]]:
             )
         if not isinstance(message["role"], str) or not isinstance(message["content"], str):
             raise RequestError(f"Message {i} of the dialog has a role or content that is no text.")
+        _check_text(message["content"])
     return [{"role": m["role"], "content": m["content"]} for m in messages]
+
+
+def _check_text(s: str) -> None:
+    """Raise ValueError for text that no UTF-8 can be: half of a surrogate pair."""
+    try:
+        s.encode()
+    except UnicodeEncodeError as e:
+        raise RequestError(
+            f"The text holds {s[e.start]!r} at {e.start}, half of a surrogate pair.",
+            hint="s.encode('utf-16', 'surrogatepass').decode('utf-16') joins pairs",
+        ) from None
 
 
 def _ids(t: Any) -> list[int]:

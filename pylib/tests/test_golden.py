@@ -17,7 +17,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llama import Llama, ModelArgs, NotEnoughMemoryError, Transformer, _client, _control, _rpc
+from llama import (
+    KernelGoneError,
+    Llama,
+    ModelArgs,
+    NotEnoughMemoryError,
+    Transformer,
+    _client,
+    _control,
+    _rpc,
+)
 from llama._errors import from_rpc
 from llama._rpc import Rpc, describe_tensor
 from llama.generation import GenerationResult
@@ -59,6 +68,8 @@ class Scripted:
             params = {**progress, "id": data["id"]}
             self.receiver.received({"method": "$/progress", "params": params}, [])
         self.receiver.received({"id": data["id"], "result": result}, answers)
+        if method == "shutdown":
+            self.receiver.lost(KernelGoneError("it ended"))
 
     @staticmethod
     def _tensor(buffers: list[Any]) -> Any:

@@ -299,10 +299,14 @@ def test_shutdown_and_the_next_build(own_resident: str, tiny_dir: Path) -> None:
     shutdown()  # nothing runs: nothing to do
     llm = Llama.build(tiny_dir, progress=False)
     want = llm.generate([[1, 2]], 4, 0)
-    shutdown()
-    with pytest.raises(KernelGoneError):
-        llm.generate([[1, 2]], 4, 0)
-    assert Llama.build(tiny_dir, progress=False).generate([[1, 2]], 4, 0) == want
+    for _ in range(3):
+        start = time.monotonic()
+        shutdown()
+        assert time.monotonic() - start < 3
+        with pytest.raises(KernelGoneError):
+            llm.generate([[1, 2]], 4, 0)
+        llm = Llama.build(tiny_dir, progress=False)
+        assert llm.generate([[1, 2]], 4, 0) == want
 
 
 def test_an_explicit_connection_file(

@@ -210,6 +210,13 @@ def test_tokenizer(llm: Llama) -> None:
         t.decode(["x"])  # type: ignore[list-item]
     with pytest.raises(IndexError):
         t.decode([304])
+    with pytest.raises(ValueError, match="surrogate"):
+        t.encode("a\ud800b")
+    with pytest.raises(ValueError, match="surrogate"):
+        llm.formatter.encode_dialog_prompt([{"role": "user", "content": "\ud800"}])
+    with pytest.raises(ValueError, match="cannot be sent"):
+        llm._handle.call("tokenize", {"text": "\ud800"})
+    assert t.encode("still here")
     with pytest.raises(ValueError, match="not a special token"):
         t.encode("x", allowed_special={"<|nope|>"})
 

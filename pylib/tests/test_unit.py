@@ -96,6 +96,7 @@ def test_bad_requests(changes: dict[str, Any], text: str) -> None:
 
 def test_none_goes_to_the_end_of_the_context() -> None:
     assert check(max_gen_len=None).max_gen_len == 7
+    assert check(max_gen_len=10**30).max_gen_len == 8
 
 
 def test_chunks_become_steps() -> None:
