@@ -12,6 +12,7 @@ import itertools
 import os
 import queue
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -57,9 +58,8 @@ class Call:
     rpc: Rpc
     id: int
     method: str
-    _events: queue.SimpleQueue[Mapping[str, Any] | Response | BaseException] = field(
-        default_factory=queue.SimpleQueue
-    )
+    _inbox: deque[Mapping[str, Any] | Response | BaseException] = field(default_factory=deque)
+    _wake: queue.SimpleQueue[None] = field(default_factory=queue.SimpleQueue)
     cancelled: bool = False
 
     def cancel(self) -> None:
@@ -76,15 +76,23 @@ class Call:
         done = False
         try:
             while not done:
+                # A signal may strike between a call's return and the assignment of its
+                # value. So what has come is looked at first and taken out afterwards;
+                # what is lost so is a wake-up, which the next tick makes good.
+                event = None
                 try:
-                    event = self._events.get(timeout=_TICK)
-                except queue.Empty:
+                    if not self._inbox:
+                        self._wake.get(timeout=_TICK)
+                    event = self._inbox[0]
+                except (queue.Empty, IndexError):
                     continue
                 except KeyboardInterrupt:
                     if self.cancelled:
                         raise
                     self.cancel()
+                if event is None:
                     continue
+                self._inbox.popleft()
                 if isinstance(event, BaseException):
                     done = True
                     raise event
@@ -95,6 +103,11 @@ class Call:
         finally:
             if not done:
                 self.rpc.abandon(self)
+
+    def put(self, event: Mapping[str, Any] | Response | BaseException) -> None:
+        """Add an event; on the I/O thread."""
+        self._inbox.append(event)
+        self._wake.put(None)
 
     def wait(self, on_progress: Progress | None = None) -> Response:
         """Return the final response, telling progress on the way."""
@@ -140,7 +153,7 @@ class Rpc:
         message = {"jsonrpc": "2.0", "id": call.id, "method": method, "params": params}
         self._transport.send("shell", message, buffers)
         if self.dead is not None:  # it died between the check and the entry in the table
-            call._events.put(_again(self.dead))
+            call.put(_again(self.dead))
         return call
 
     def call(
@@ -188,7 +201,7 @@ class Rpc:
             params = data.get("params") or {}
             call = self._calls.get(params.get("id", 0))
             if call is not None:
-                call._events.put(params)
+                call.put(params)
             return
         ident = data.get("id")
         if not isinstance(ident, int) or ("result" not in data and "error" not in data):
@@ -201,15 +214,15 @@ class Rpc:
             return  # abandoned, forgotten, or sent twice around a cut
         error = data.get("error")
         if error is not None:
-            call._events.put(from_rpc(error))
+            call.put(from_rpc(error))
         else:
-            call._events.put(Response(data["result"], buffers))
+            call.put(Response(data["result"], buffers))
 
     def resumed(self) -> None:
         """Ask again for what was open when the connection was cut."""
         calls = dict(self._calls)
         for call in calls.values():
-            call._events.put(GAP)
+            call.put(GAP)
         if calls:
             self.notify("$/resume", {"ids": sorted(calls)})
 
@@ -218,7 +231,7 @@ class Rpc:
         self.dead = error
         while self._calls:
             _, call = self._calls.popitem()
-            call._events.put(_again(error))
+            call.put(_again(error))
 
 
 def _again(error: LlamaError) -> LlamaError:
