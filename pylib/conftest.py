@@ -56,9 +56,9 @@ def tiny_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def llm(kernel: str, tiny_dir: Path) -> Any:
-    """The small model, loaded."""
+    """The small model, loaded: attaching again takes milliseconds."""
     from llama import Llama
 
     return Llama.build(tiny_dir, precision="exact", progress=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 import warnings
 from types import TracebackType
 from typing import Any
@@ -19,12 +20,13 @@ class Bar:
     def __init__(self, text: str, *, shown: bool = True) -> None:
         self._text = text
         self._shown = shown
+        self._start = time.monotonic()
         self._bar: Any = None
 
     def update(self, done: int, total: int) -> None:
         """Tell how many bytes of how many are done."""
-        if not self._shown:
-            return
+        if not self._shown or time.monotonic() - self._start < _DELAY:
+            return  # tqdm is not even imported: that alone takes a tenth of a second
         if self._bar is None:
             self._bar = _make(self._text, total)
         self._bar.total = total
@@ -46,7 +48,7 @@ class Bar:
 def _make(text: str, total: int) -> Any:
     options: dict[str, Any] = {
         "desc": text, "total": total, "unit": "B", "unit_scale": True, "unit_divisor": 1024,
-        "leave": False, "delay": _DELAY, "mininterval": 0.1, "dynamic_ncols": True,
+        "leave": False, "mininterval": 0.1, "dynamic_ncols": True,
     }  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # tqdm.auto's advice to install ipywidgets

@@ -159,6 +159,8 @@ def use_everything(folder: Path) -> list[list[GenerationResult]]:
     del llm._handle.rpc._calls[99]
     llm._handle.rpc.forget("state.abort", {"upload": "u"})
     llm.close()
+    del logits
+    gc.collect()
     _control.shutdown()
     return steps
 
@@ -172,7 +174,6 @@ def test_all_messages(scripted: Scripted, tmp_path: Path) -> None:
     ]
     assert steps[2][0].finish_reason == "interrupted"
     assert steps[0][0].finish_reason == "stop" and steps[0][0].logprobs == [-2]
-    gc.collect()
     for method, golden in GOLDEN.items():
         if method in NOT_SENT:
             continue
