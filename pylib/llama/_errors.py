@@ -89,6 +89,10 @@ class ProtocolError(LlamaError, RuntimeError):
     """Library and kernel speak different versions."""
 
 
+class Cancelled(KeyboardInterrupt):
+    """The kernel says that a request was cancelled before it had a result."""
+
+
 _KINDS: dict[str, type[LlamaError]] = {
     "missing_file": MissingFileError,
     "config": ConfigError,
@@ -107,7 +111,7 @@ def from_kind(
 ) -> BaseException:
     """Make the exception of an error kind (kernel/rpc/errors.go)."""
     if kind == "cancelled":
-        return KeyboardInterrupt(message)
+        return Cancelled(message)
     if kind == "not_enough_memory":
         return NotEnoughMemoryError(message, hint=hint, needed=needed, available=available)
     return _KINDS.get(kind, LlamaError)(message, hint=hint)

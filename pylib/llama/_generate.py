@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ._array import Logits
-from ._errors import RequestError
+from ._errors import Cancelled, RequestError
 from ._handle import ModelHandle, SessionHandle
 from ._rows import check_ids, to_rows
 from ._rpc import GAP, Response
@@ -170,7 +170,11 @@ def generate(model: ModelHandle, limits: tuple[int, int], request: Request) -> O
     with model.session(*limits) as session:
         if request.max_gen_len == 0:
             return _nothing_to_generate(session, request)
-        response = session.start("generate", request.params(text=False, stream=False)).wait()
+        call = session.start("generate", request.params(text=False, stream=False))
+        try:
+            response = call.wait()
+        except Cancelled:
+            response = Response(_nothing(request), interrupted=True)
     outcome = _outcome(request, response.result)
     if response.interrupted:
         print("interrupted: this is what was generated so far", file=sys.stderr)
@@ -194,14 +198,23 @@ def stream(
             return
         call = session.start("generate", request.params(text=text, stream=True))
         told = _Told(request)
-        for event in call.events():
-            if isinstance(event, Response):
-                done(_outcome(request, event.result).stats)
-                yield from told.rest(event.result)
-            elif event is GAP:
-                told.gap = True
-            elif not told.gap:
-                yield from told.steps(event)
+        try:
+            for event in call.events():
+                if isinstance(event, Response):
+                    done(_outcome(request, event.result).stats)
+                    yield from told.rest(event.result)
+                elif event is GAP:
+                    told.gap = True
+                elif not told.gap:
+                    yield from told.steps(event)
+        except Cancelled:
+            done(_outcome(request, _nothing(request)).stats)
+            yield from told.rest(_nothing(request))
+
+
+def _nothing(request: Request) -> dict[str, Any]:
+    """Return the result of a request that was cancelled before it ran."""
+    return {"rows": [{"ids": [], "finish_reason": "interrupted"} for _ in request.rows]}
 
 
 class _Told:
