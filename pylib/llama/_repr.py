@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from html import escape
+from pathlib import Path
 from typing import Any
 
 
@@ -32,6 +33,18 @@ def count(number: int) -> str:
         if number >= scale:
             return f"{number / scale:.1f} {unit}"
     return str(number)
+
+
+def short_path(path: str) -> str:
+    """Return a path with the user's home folder written as ~.
+
+    >>> short_path("/elsewhere/model.gguf")
+    '/elsewhere/model.gguf'
+    """
+    try:
+        return str(Path("~") / Path(path).relative_to(Path.home()))
+    except (ValueError, RuntimeError):  # not below home; no home
+        return path
 
 
 def card(title: str, rows: Mapping[str, Any]) -> dict[str, str]:

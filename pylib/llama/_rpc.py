@@ -8,6 +8,7 @@ acknowledged when it arrives. After a cut the client asks again for its open ids
 from __future__ import annotations
 
 import atexit
+import contextlib
 import itertools
 import os
 import queue
@@ -77,20 +78,13 @@ class Call:
         try:
             while not done:
                 # A signal may strike between a call's return and the assignment of its
-                # value. So what has come is looked at first and taken out afterwards;
-                # what is lost so is a wake-up, which the next tick makes good.
-                event = None
+                # value. So what has come is looked at first and taken out afterwards.
                 try:
-                    if not self._inbox:
-                        self._wake.get(timeout=_TICK)
-                    event = self._inbox[0]
-                except (queue.Empty, IndexError):
-                    continue
+                    event = self._first()
                 except KeyboardInterrupt:
                     if self.cancelled:
                         raise
                     self.cancel()
-                if event is None:
                     continue
                 self._inbox.popleft()
                 if isinstance(event, BaseException):
@@ -103,6 +97,17 @@ class Call:
         finally:
             if not done:
                 self.rpc.abandon(self)
+
+    def _first(self) -> Mapping[str, Any] | Response | BaseException:
+        """Wait for an event and return it, still in the inbox.
+
+        A function of its own, so that a signal is caught wherever in it it strikes;
+        a wake-up that is lost so is made good by the next tick.
+        """
+        while not self._inbox:
+            with contextlib.suppress(queue.Empty):
+                self._wake.get(timeout=_TICK)
+        return self._inbox[0]
 
     def put(self, event: Mapping[str, Any] | Response | BaseException) -> None:
         """Add an event; on the I/O thread."""

@@ -21,7 +21,7 @@ from ._errors import CheckpointError, MissingFileError, RequestError
 from ._generate import GenerateStats, GenerationResult, Request, generate, stream
 from ._handle import ModelHandle
 from ._progress import Bar
-from ._repr import card, count, size
+from ._repr import card, count, short_path, size
 from .model import Transformer, check_precision, check_threads
 from .tokenizer import ChatFormat, Dialog, Message, Tokenizer, check_dialog
 
@@ -450,7 +450,7 @@ class Llama:
         return card(
             f"Llama: {info['name']}",
             {
-                "file": info["path"],
+                "file": short_path(info["path"]),
                 "parameters": count(info["parameters"]),
                 "weights": f"{info['dtype']}, {size(info['bytes'])} ({info['format']})",
                 "precision": info["precision"],
