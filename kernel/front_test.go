@@ -194,6 +194,14 @@ func TestDeadResidentIsReplaced(t *testing.T) {
 	}
 }
 
+func TestClearLeavesWhatComesAfter(t *testing.T) {
+	f := newMemFront(t, chatHost())
+	out, reply := f.run("%set temperature=0\n%clear\nQ1", "")
+	if text := out.stdout(); reply.Status != "ok" || strings.Contains(text, "temperature") || !strings.Contains(text, "A1.") {
+		t.Errorf("got %q, %+v", text, reply)
+	}
+}
+
 func TestPrecisionOpensTheModelAgain(t *testing.T) {
 	h := chatHost()
 	f := newMemFront(t, h)

@@ -248,6 +248,11 @@ func (x *execution) magicStop(string) error {
 	return nil
 }
 
+func (x *execution) magicClear(string) error {
+	x.out.Clear(false)
+	return nil
+}
+
 func (x *execution) magicHelp(text string) error {
 	page := overview()
 	if text != "" {

@@ -210,6 +210,14 @@ type memOutput struct {
 	updates  int
 }
 
+// Clear drops what has come, as a front end does.
+func (o *memOutput) Clear(bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	clear(o.streams)
+	o.displays, o.ids, o.results = nil, nil, nil
+}
+
 func (o *memOutput) Stream(name, text string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

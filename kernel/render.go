@@ -37,6 +37,7 @@ type output interface {
 	Display(data, metadata map[string]any, displayID string)
 	UpdateDisplay(data, metadata map[string]any, displayID string)
 	Result(data, metadata map[string]any)
+	Clear(wait bool)
 }
 
 // transient shows a text that changes in one place: in a notebook a display

@@ -40,6 +40,7 @@ class LlamaGo(jkt.KernelTests):
     code_history_pattern = "%tokens a*"
     supported_history_operations = ("tail", "range", "search")
     code_inspect_sample = "%set"
+    code_clear_output = "%clear"
 
 
 class Welcome(jkt.IopubWelcomeTests):
