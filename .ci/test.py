@@ -205,6 +205,7 @@ def leftovers(runtime: Path) -> list[int]:
 
 
 def main(names: list[str]) -> int:
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     unknown = set(names) - set(STAGES)
     if unknown:
         print(f"unknown stage {', '.join(sorted(unknown))}; there are: {' '.join(STAGES)}")
