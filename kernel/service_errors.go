@@ -43,12 +43,6 @@ func mapError(err error) *rpc.Error {
 		e := kindError(rpc.KindMemory, memory.Hint(), "%s", err)
 		e.Data.Needed, e.Data.Available = memory.Needed, memory.Available
 		return e
-	case errors.Is(err, engine.ErrVocabulary):
-		e := kindError(rpc.KindTokenizer, "", "%s", err)
-		if errors.As(err, &kinded) {
-			e.Data.Hint = kinded.Hint()
-		}
-		return e
 	case errors.As(err, &file):
 		return kindError(rpc.Kind(file.Kind), file.Hint(), "%s", err)
 	case errors.As(err, &tok):

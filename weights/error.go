@@ -22,7 +22,7 @@ type Error struct {
 	File  string // the file, or "" where the message itself says it
 	Where string // byte offset, field or tensor in it, or ""
 	Msg   string // what was found, what was expected
-	Help  string // what to do, or ""
+	Help  string // what to do, where that is more than the kind's own advice
 	Err   error  // the cause, or nil
 }
 
@@ -41,8 +41,20 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Hint says what to do, or "".
-func (e *Error) Hint() string { return e.Help }
+// Hint says what to do.
+func (e *Error) Hint() string {
+	switch {
+	case e.Help != "":
+		return e.Help
+	case e.Kind == KindConfig:
+		return "correct the file, or fetch it again from where the model came from"
+	case e.Kind == KindTokenizer:
+		return "fetch the tokenizer's files again from where the model came from"
+	case e.Kind == KindCheckpoint:
+		return "the file is damaged or not what its name says: fetch it again"
+	}
+	return ""
+}
 
 // missing is a file that should be there and is not; msg is the whole text.
 func missing(msg, hint string) *Error {
