@@ -179,13 +179,13 @@ func (g *generation) visit(i, pos int, logits []float32) error {
 		id := r.prompt[pos+1]
 		g.add(i, Token{ID: id, LogProb: logProb(logits, id, norm), Echo: true})
 		if pos+2 == len(r.prompt) && r.limit == 0 {
-			r.finish = FinishLength
+			g.end(i, FinishLength)
 		}
 		return nil
 	}
 	id := g.sampler.sample(logits, best, maximum, g.req.Temperature, g.req.TopP, r.seed, pos+1)
 	if slices.Contains(g.req.StopIDs, id) {
-		r.finish = FinishStop
+		g.end(i, FinishStop)
 		return nil
 	}
 	t := Token{ID: id}
@@ -197,7 +197,7 @@ func (g *generation) visit(i, pos int, logits []float32) error {
 	}
 	g.add(i, t)
 	if r.made++; r.made == r.limit {
-		r.finish = FinishLength
+		g.end(i, FinishLength)
 		return nil
 	}
 	g.job.rows[i].pending = []int32{id}
@@ -212,6 +212,16 @@ func (g *generation) add(i int, t Token) {
 		r.logProbs = append(r.logProbs, t.LogProb)
 	}
 	t.Row = i
+	g.publish(t)
+}
+
+// end notes why row i ended, and says so.
+func (g *generation) end(i int, why FinishReason) {
+	g.rows[i].finish = why
+	g.publish(Token{Row: i, ID: -1, Finish: why})
+}
+
+func (g *generation) publish(t Token) {
 	g.mu.Lock()
 	g.fresh = append(g.fresh, t)
 	g.mu.Unlock()

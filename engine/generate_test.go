@@ -43,6 +43,13 @@ func checkGenerate(t *testing.T, s *Session, req GenerateRequest) GenerateResult
 	res, err := s.Generate(t.Context(), req, func(tokens []Token) {
 		for _, tok := range tokens {
 			r := &emitted[tok.Row]
+			if r.Finish != "" {
+				t.Errorf("row %d: %+v after its end", tok.Row, tok)
+			}
+			if tok.Finish != "" {
+				r.Finish = tok.Finish
+				continue
+			}
 			r.IDs = append(r.IDs, tok.ID)
 			if req.LogProbs {
 				r.LogProbs = append(r.LogProbs, tok.LogProb)
@@ -61,6 +68,10 @@ func checkGenerate(t *testing.T, s *Session, req GenerateRequest) GenerateResult
 		}
 		if !slices.Equal(emitted[i].IDs, got.IDs) || !slices.Equal(emitted[i].LogProbs, got.LogProbs) {
 			t.Fatalf("row %d: emitted %v, returned %v", i, emitted[i], got)
+		}
+		// Only a row that computes nothing ends with the call itself.
+		if emitted[i].Finish != got.Finish && len(got.IDs) > 0 && (emitted[i].Finish != "" || len(got.IDs) > len(req.Rows[i])) {
+			t.Fatalf("row %d: end emitted as %q, returned %q", i, emitted[i].Finish, got.Finish)
 		}
 		if got.IDs == nil || (req.LogProbs != (got.LogProbs != nil)) {
 			t.Fatalf("row %d: ids %v, logprobs %v", i, got.IDs, got.LogProbs)
@@ -117,6 +128,7 @@ func TestTopLogProbsAreOfGeneratedTokens(t *testing.T) {
 	}
 	for i, tok := range toks {
 		switch {
+		case tok.Finish != "":
 		case i < 5 && tok.Top != nil:
 			t.Errorf("echoed token %d has alternatives", i)
 		case i >= 5 && (len(tok.Top) != 4 || tok.Top[0].ID != tok.ID || tok.Top[0].LogProb != tok.LogProb):

@@ -38,6 +38,10 @@ type Token struct {
 	LogProb float32        // when asked
 	Top     []TokenLogProb // when asked; generated tokens only
 	Echo    bool           // a prompt token
+	// Finish says that the row has ended, while others may go on: this is no
+	// token then, and ID is -1. Rows that end with the call itself have no such
+	// notice.
+	Finish FinishReason
 }
 
 // RowResult is what a row came to.

@@ -84,6 +84,7 @@ type streamer struct {
 type streamRow struct {
 	decode *tokenizer.Stream // nil: no text is wanted
 	text   strings.Builder
+	ended  bool
 }
 
 func newStreamer(p *rpc.GenerateParams, tok *tokenizer.Tokenizer, emit func(rpc.GenerateProgress)) *streamer {
@@ -105,6 +106,10 @@ func (s *streamer) tokens(batch []engine.Token) {
 	defer s.mu.Unlock()
 	for _, t := range batch {
 		row := &s.rows[t.Row]
+		if t.Finish != "" {
+			s.end(t.Row, t.Finish)
+			continue
+		}
 		text := ""
 		if row.decode != nil {
 			text = row.decode.Add(t.ID)
@@ -193,16 +198,8 @@ func (s *streamer) finish(res engine.GenerateResult) rpc.GenerateResult {
 	s.mu.Lock()
 	out := rpc.GenerateResult{Rows: make([]rpc.GenerateRow, len(res.Rows)), Timings: res.Timings}
 	for i, r := range res.Rows {
-		row := &s.rows[i]
-		rest := ""
-		if row.decode != nil {
-			rest = row.decode.Flush()
-			row.text.WriteString(rest)
-		}
-		if s.emit != nil {
-			s.end(i, rest, r.Finish)
-		}
-		out.Rows[i] = rpc.GenerateRow{IDs: notNil(r.IDs), LogProbs: r.LogProbs, Text: row.text.String(), Finish: r.Finish, Reused: r.Reused}
+		s.end(i, r.Finish)
+		out.Rows[i] = rpc.GenerateRow{IDs: notNil(r.IDs), LogProbs: r.LogProbs, Text: s.rows[i].text.String(), Finish: r.Finish, Reused: r.Reused}
 		if s.p.LogProbs {
 			out.Rows[i].LogProbs = notNil(r.LogProbs)
 		}
@@ -214,16 +211,29 @@ func (s *streamer) finish(res engine.GenerateResult) rpc.GenerateResult {
 	return out
 }
 
-// end marks the row's last chunk; mu is held.
-func (s *streamer) end(row int, rest string, why engine.FinishReason) {
+// end completes the row's text and marks its last chunk, once; mu is held.
+func (s *streamer) end(i int, why engine.FinishReason) {
+	row := &s.rows[i]
+	if row.ended {
+		return
+	}
+	row.ended = true
+	rest := ""
+	if row.decode != nil {
+		rest = row.decode.Flush()
+		row.text.WriteString(rest)
+	}
+	if s.emit == nil {
+		return
+	}
 	chunks := s.pending.Chunks
-	i := len(chunks) - 1
-	for ; i >= 0 && chunks[i].Row != row; i-- {
+	c := len(chunks) - 1
+	for ; c >= 0 && chunks[c].Row != i; c-- {
 	}
-	if i < 0 {
-		s.pending.Chunks = append(chunks, rpc.TokenChunk{Row: row, IDs: []int32{}})
-		i = len(s.pending.Chunks) - 1
+	if c < 0 {
+		s.pending.Chunks = append(chunks, rpc.TokenChunk{Row: i, IDs: []int32{}})
+		c = len(s.pending.Chunks) - 1
 	}
-	s.pending.Chunks[i].Text += rest
-	s.pending.Chunks[i].Finish = why
+	s.pending.Chunks[c].Text += rest
+	s.pending.Chunks[c].Finish = why
 }

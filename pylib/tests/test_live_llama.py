@@ -156,6 +156,19 @@ def test_streams_what_it_returns(llm: Llama) -> None:
     assert llm.last is not None and llm.last.generated_tokens == 18
 
 
+def test_a_row_that_ends_says_so_at_once(llm: Llama) -> None:
+    (others,), _ = llm.generate([ROW], 300, 0, ignore_eos=True)
+    firsts, _ = llm.generate([[i] for i in range(3, 35)], 1, 0, ignore_eos=True)
+    start, first = next((i, f) for i, (f,) in enumerate(firsts, 3) if f not in others)
+    ended, after = False, 0
+    options: dict[str, Any] = {"ignore_eos": True, "stop_token_ids": [first], "stream": True}
+    for step in llm.generate([[start], ROW], 300, 0, **options):
+        for r in step:
+            ended = ended or (r.batch_idx == 0 and r.finished)
+            after += ended and r.batch_idx == 1
+    assert ended and after > 1
+
+
 def test_a_stream_can_be_left(llm: Llama) -> None:
     for _ in llm.generate([[1]], 200, 0, ignore_eos=True, stream=True):
         break
