@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 MAX_BUFFER = 64 << 20
+
+_PROBE_SECONDS = 5.0  # in which a kernel answers a client that has come back
 _TICK = 0.1  # seconds between looks for a signal while waiting
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -230,6 +232,21 @@ class Rpc:
             call.put(GAP)
         if calls:
             self.notify("$/resume", {"ids": sorted(calls)})
+        # A kernel whose lease for this client has ended knows nothing of the comm, and
+        # says nothing: Jupyter's protocol has no answer to that.
+        probe = self.start("stats", {})
+        timer = threading.Timer(_PROBE_SECONDS, self._missed, (probe,))
+        timer.daemon = True
+        timer.start()
+
+    def _missed(self, probe: Call) -> None:
+        if probe.id in self._calls:
+            self.lost(
+                KernelGoneError(
+                    "The kernel has let go of this client, whose connection was cut for too long.",
+                    hint="make the model again (Llama.build): it is loaded still",
+                )
+            )
 
     def lost(self, error: LlamaError) -> None:
         """End every call with the error."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from llama import ConfigError, KernelGoneError, ProtocolError
+from llama import ConfigError, KernelGoneError, ProtocolError, _rpc
 from llama._rpc import Response, Rpc, check_tensor, describe_tensor
 
 
@@ -148,12 +148,31 @@ def test_leaving_the_events_early_cancels(rpc: Rpc, transport: Recorder) -> None
 
 
 def test_resume_asks_for_open_ids(rpc: Rpc, transport: Recorder) -> None:
-    rpc.resumed()
-    assert transport.sent == []
     first, second = rpc.start("a", {}), rpc.start("b", {})
     rpc.received(result(first.id, {}), [])
     rpc.resumed()
-    assert transport.methods()[-1] == ("$/resume", {"ids": [second.id]})
+    assert transport.methods()[-2:] == [("$/resume", {"ids": [second.id]}), ("stats", {})]
+
+
+def test_a_kernel_that_has_forgotten_the_client_is_gone(
+    rpc: Rpc, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_rpc, "_PROBE_SECONDS", 0.05)
+    call = rpc.start("generate", {})
+    rpc.resumed()
+    with pytest.raises(KernelGoneError, match="let go of this client"):
+        call.wait()
+
+
+def test_a_kernel_that_answers_after_a_cut_is_kept(
+    rpc: Rpc, transport: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_rpc, "_PROBE_SECONDS", 0.05)
+    call = rpc.start("generate", {})
+    rpc.resumed()
+    rpc.received(result(call.id + 1, {}), [])  # of the probe
+    time.sleep(0.2)
+    assert rpc.usable
 
 
 def test_a_lost_connection_ends_every_call(rpc: Rpc) -> None:
