@@ -1,0 +1,328 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"strings"
+)
+
+// A tile computes c[m][lane] for mr rows of activations x and a panel of 16 rows
+// of weights, whose row is the lane. Every output is one chain over ascending k,
+// so its bits do not depend on mr. Activation rows lie lda bytes apart,
+// unpacked; rows of c lie ldc bytes apart. With acc ≠ 0 the chains start from c.
+
+// rowCounts are the mr that exist; any number of rows is a sum of them. Twelve
+// rows fill the registers of the int8 tiles; from four on the multiplier is
+// busy; three are the query heads that share a key in many models.
+var rowCounts = []int{1, 2, 3, 4, 8, 12}
+
+const (
+	countReg, panelReg, cReg, ldcReg, ldaReg = "CX", "BX", "DI", "DX", "R12"
+	lanes                                    = 16
+	laneBytes                                = 4 * lanes
+)
+
+var baseRegs = []string{"AX", "R8", "R9", "R10"}
+
+const tileArgs = "(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)"
+
+// row addresses byte off of activation row m: three rows share a base register.
+func row(m, off int) mem {
+	switch m % 3 {
+	case 0:
+		return mem{disp: off, base: baseRegs[m/3]}
+	case 1:
+		return mem{off, baseRegs[m/3], ldaReg, 1}
+	default:
+		return mem{off, baseRegs[m/3], ldaReg, 2}
+	}
+}
+
+// beginTile begins a function, reads its arguments, sets a base register for
+// every three rows and starts the accumulators Z0 … Zmr-1 from 0 or from c.
+func (a *asm) beginTile(name string, mr int) {
+	a.fn(fmt.Sprintf("%sx%d", name, mr), tileArgs)
+	a.load("n:"+countReg, "x:AX", "w:"+panelReg, "c:"+cReg, "lda:"+ldaReg, "ldc:"+ldcReg, "acc:R13")
+	for b := 1; 3*b < mr; b++ {
+		a.i("LEAQ (%s)(%s*1), %s", baseRegs[b-1], ldaReg, baseRegs[b])
+		a.i("LEAQ (%s)(%s*2), %s", baseRegs[b], ldaReg, baseRegs[b])
+	}
+	a.zero(mr)
+	a.i("TESTQ R13, R13")
+	a.i("JZ start")
+	a.i("MOVQ %s, R13", cReg)
+	for m := range mr {
+		a.i("VMOVUPS (R13), Z%d", m)
+		if m+1 < mr {
+			a.i("ADDQ %s, R13", ldcReg)
+		}
+	}
+	a.label("start")
+}
+
+// next moves on by xBytes in every activation row and by wBytes in the panel,
+// counts, and repeats the loop.
+func (a *asm) next(mr, xBytes, wBytes, count int) {
+	for b := 0; 3*b < mr; b++ {
+		a.i("ADDQ $%d, %s", xBytes, baseRegs[b])
+	}
+	a.i("ADDQ $%d, %s", wBytes, panelReg)
+	a.i("SUBQ $%d, %s", count, countReg)
+	a.i("JNZ loop")
+}
+
+// endTile writes the accumulators to c and returns.
+func (a *asm) endTile(mr int) {
+	for m := range mr {
+		a.i("VMOVUPS Z%d, (%s)", m, cReg)
+		if m+1 < mr {
+			a.i("ADDQ %s, %s", ldcReg, cReg)
+		}
+	}
+	a.ret()
+}
+
+// temps hands out registers in turn from first to last.
+func temps(first, last int) func() int {
+	next := first
+	return func() int {
+		z := next
+		if next++; next > last {
+			next = first
+		}
+		return z
+	}
+}
+
+// floatKind is a panel of floats and how its weights meet the activations.
+type floatKind struct {
+	name, table    string
+	wBytes, xBytes int // of one k: 16 weights, one activation
+	doc            []string
+}
+
+var floatKinds = []floatKind{
+	{"f32", "F32", 64, 4, []string{
+		"F32 takes panels [k][16] of float32 and float32 activations:",
+		"",
+		"\tacc = fma(w[k], x[k], acc)",
+	}},
+	{"f16", "F16", 32, 4, []string{
+		"F16 takes panels [k][16] of binary16 and float32 activations:",
+		"",
+		"\tacc = fma(float32(w[k]), x[k], acc)",
+	}},
+	{"bf16", "BF16", 32, 4, []string{
+		"BF16 takes panels [k/2][16][2] of bfloat16 and float32 activations:",
+		"",
+		"\tacc = fma(float32(w[k]), x[k], acc)",
+	}},
+	{"bf16pairs", "BF16Pairs", 32, 2, []string{
+		"BF16Pairs takes the panels of BF16 and bfloat16 activations; k counts pairs:",
+		"",
+		"\tacc = the VDPBF16PS of this processor on w[k], x[k] and acc",
+	}},
+}
+
+// floatTile takes n, a multiple of floatSteps, elements of k.
+func (a *asm) floatTile(kind floatKind, mr int) {
+	const floatSteps, upper = 8, 31
+	a.beginTile(kind.name, mr)
+	if kind.name == "bf16" {
+		a.broadcast(0xffff0000, upper)
+	}
+	tmp := temps(mr, upper-1)
+	fma := func(z, k int) {
+		for m := range mr {
+			a.i("VFMADD231PS.BCST %s, Z%d, Z%d", row(m, 4*k), z, m)
+		}
+	}
+	a.label("loop")
+	for k := 0; k < floatSteps; k++ {
+		w := mem{disp: k * kind.wBytes, base: panelReg}
+		switch kind.name {
+		case "f32":
+			z := tmp()
+			a.i("VMOVUPS %s, Z%d", w, z)
+			fma(z, k)
+		case "f16":
+			z := tmp()
+			a.i("VCVTPH2PS %s, Z%d", w, z)
+			fma(z, k)
+		case "bf16":
+			odd, even := tmp(), tmp()
+			a.i("VMOVDQU32 %s, Z%d", w, odd)
+			a.i("VPSLLD $16, Z%d, Z%d", odd, even)
+			a.i("VPANDD Z%d, Z%d, Z%d", upper, odd, odd)
+			fma(even, k)
+			k++
+			fma(odd, k)
+		case "bf16pairs":
+			z := tmp()
+			a.i("VMOVDQU32 %s, Z%d", w, z)
+			for m := range mr {
+				a.vdpbf16ps(row(m, 2*k), z, m)
+			}
+			k++
+		}
+	}
+	a.next(mr, floatSteps*kind.xBytes, floatSteps*kind.wBytes, floatSteps)
+	a.endTile(mr)
+}
+
+// quant describes a panel of blocks of 32 k: a header of 16 f16 scales (and 16
+// f16 minima), then dwords of four q for each of the 16 rows.
+type quant struct {
+	name   string
+	header int     // bytes
+	bits   int     // of a q
+	mask   uint32  // of a q in a dword's low bits
+	bias   float32 // a weight is (q - bias)·scale
+	minima bool    // or q·scale + minimum
+}
+
+var quants = []quant{
+	{"Q8_0", 32, 8, 0xff, 128, false},
+	{"Q4_0", 32, 4, 0x0f, 8, false},
+	{"Q4_1", 64, 4, 0x0f, 0, true},
+}
+
+// docs are the comments of the tables of both tiles.
+func (q quant) docs() (exact, int8 []string) {
+	n := strconv.Itoa(int(q.bias))
+	weight, sum := "fma(q[k], d, -"+n+"*d)", "sum := Σ (q[k]-"+n+") * x.q[k] // exact, over the block"
+	if q.minima {
+		weight, sum = "fma(q[k], d, m)", "sum := Σ q[k] * x.q[k] // exact, over the block"
+	}
+	exact = []string{"Exact" + q.name + " takes panels of " + q.name + " and float32 activations:", "", "\tacc = fma(" + weight + ", x[k], acc)"}
+	int8 = []string{"Int8" + q.name + " takes panels of " + q.name + " and int8 activations; for each block of 32:", "", "\t" + sum}
+	if q.minima {
+		int8 = append(int8, "\tacc = fma(m, x.sum, acc)")
+	}
+	return exact, append(int8, "\tacc = fma(d*x.scale, float32(sum), acc)")
+}
+
+func (q quant) halves() int     { return 8 / q.bits }
+func (q quant) groups() int     { return 8 / q.halves() }
+func (q quant) blockBytes() int { return q.header + q.groups()*laneBytes }
+
+// exactTile decodes each weight to float32, w = fma(q, scale, offset), and
+// multiplies n blocks of float32 activations.
+func (a *asm) exactTile(q quant, mr int) {
+	a.beginTile("exact"+q.name, mr)
+	const mask, neg, scale, offset = 31, 30, 29, 28
+	a.broadcast(q.mask, mask)
+	if !q.minima {
+		a.broadcast(math.Float32bits(-q.bias), neg)
+	}
+	tmp := temps(mr, offset-1)
+	a.label("loop")
+	a.i("VCVTPH2PS (%s), Z%d", panelReg, scale)
+	if q.minima {
+		a.i("VCVTPH2PS 32(%s), Z%d", panelReg, offset)
+	} else {
+		a.i("VMULPS Z%d, Z%d, Z%d", neg, scale, offset)
+	}
+	k := 0
+	for h := range q.halves() {
+		for g := range q.groups() {
+			for i := range 4 {
+				z, shift := tmp(), 8*i+4*h
+				w := mem{disp: q.header + laneBytes*g, base: panelReg}
+				switch {
+				case shift == 0:
+					a.i("VPANDD %s, Z%d, Z%d", w, mask, z)
+				case shift+q.bits == 32:
+					a.i("VPSRLD $%d, %s, Z%d", shift, w, z)
+				default:
+					a.i("VPSRLD $%d, %s, Z%d", shift, w, z)
+					a.i("VPANDD Z%d, Z%d, Z%d", z, mask, z)
+				}
+				a.i("VCVTDQ2PS Z%d, Z%d", z, z)
+				a.i("VFMADD213PS Z%d, Z%d, Z%d", offset, scale, z)
+				for m := range mr {
+					a.i("VFMADD231PS.BCST %s, Z%d, Z%d", row(m, 4*k), z, m)
+				}
+				k++
+			}
+		}
+	}
+	a.next(mr, 32*4, q.blockBytes(), 1)
+	a.endTile(mr)
+}
+
+// Activation blocks of the int8 tiles: a float32 scale, then int32 -bias·Σq (or
+// float32 scale·Σq where the weights have minima), then 32 int8.
+const (
+	actScale, actSum, actQ = 0, 4, 8
+	actBlock               = 40
+)
+
+// int8Tile multiplies n blocks of int8 activations: the products of a block are
+// summed exactly.
+func (a *asm) int8Tile(q quant, mr int) {
+	a.beginTile("int8"+q.name, mr)
+	const mask, scale = 31, 30
+	if q.bits == 4 {
+		a.broadcast(0x0f0f0f0f, mask)
+	}
+	sum := func(m int) int { return mr + m }
+	tmp := temps(2*mr, scale-1)
+	a.label("loop")
+	for m := range mr {
+		if q.minima {
+			a.i("VPXORD Z%d, Z%d, Z%d", sum(m), sum(m), sum(m))
+		} else {
+			a.i("VPBROADCASTD %s, Z%d", row(m, actSum), sum(m))
+		}
+	}
+	dot := func(z, k int) {
+		for m := range mr {
+			a.i("VPDPBUSD.BCST %s, Z%d, Z%d", row(m, actQ+k), z, sum(m))
+		}
+	}
+	for g := range q.groups() {
+		w := mem{disp: q.header + laneBytes*g, base: panelReg}
+		z := tmp()
+		a.i("VMOVDQU32 %s, Z%d", w, z)
+		if q.bits == 8 {
+			dot(z, 4*g)
+			continue
+		}
+		high := tmp()
+		a.i("VPSRLD $4, Z%d, Z%d", z, high)
+		a.i("VPANDD Z%d, Z%d, Z%d", mask, z, z)
+		a.i("VPANDD Z%d, Z%d, Z%d", mask, high, high)
+		dot(z, 4*g)
+		dot(high, 16+4*g)
+	}
+	if q.minima {
+		z := tmp()
+		a.i("VCVTPH2PS 32(%s), Z%d", panelReg, z)
+		for m := range mr {
+			a.i("VFMADD231PS.BCST %s, Z%d, Z%d", row(m, actSum), z, m)
+		}
+	}
+	a.i("VCVTPH2PS (%s), Z%d", panelReg, scale)
+	for m := range mr {
+		z := tmp()
+		a.i("VCVTDQ2PS Z%d, Z%d", sum(m), sum(m))
+		a.i("VMULPS.BCST %s, Z%d, Z%d", row(m, actScale), scale, z)
+		a.i("VFMADD231PS Z%d, Z%d, Z%d", z, sum(m), m)
+	}
+	a.next(mr, actBlock, q.blockBytes(), 1)
+	a.endTile(mr)
+}
+
+// table writes a Go table of the tiles called name, by the number of rows.
+func (a *asm) table(table, name string, doc []string) {
+	for _, line := range doc {
+		a.stubs.WriteString(strings.TrimRight("// "+line, " ") + "\n")
+	}
+	entries := make([]string, len(rowCounts))
+	for i, mr := range rowCounts {
+		entries[i] = fmt.Sprintf("%d: %sx%d", mr, name, mr)
+	}
+	fmt.Fprintf(&a.stubs, "var %s = Tiles{%s}\n\n", table, strings.Join(entries, ", "))
+}

@@ -1,0 +1,52 @@
+//go:build amd64 && !purego
+
+package avx512
+
+import "unsafe"
+
+// Tile multiplies a fixed number of activation rows with a panel of 16 weight
+// rows:
+//
+//	for m := range rows {
+//		for lane := range 16 {
+//			acc := c[m*ldc+lane] if accumulate, else 0
+//			for k := range n { // ascending: elements, pairs or blocks of 32
+//				acc = the step of the tile's kind
+//			}
+//			c[m*ldc+lane] = acc
+//		}
+//	}
+//
+// lda and ldc are bytes between rows of x and of c. n is positive; where it
+// counts elements it is a multiple of 8. Pairs are counted as two elements.
+type Tile func(n int, x, w, c unsafe.Pointer, lda, ldc, accumulate int)
+
+// MaxRows is the number of rows of the largest tile.
+const MaxRows = 12
+
+// Tiles are the tiles of one kind, by their number of rows. A row's bits are
+// the same in each of them.
+type Tiles [MaxRows + 1]Tile
+
+// parts[m] is the largest tile within m rows.
+var parts = [MaxRows + 1]int{0, 1, 2, 3, 4, 4, 4, 4, 8, 8, 8, 8, 12}
+
+// Run is a tile of any number of rows.
+func (t *Tiles) Run(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate int) {
+	for {
+		r := parts[min(rows, MaxRows)]
+		call(t[r], n, x, w, c, lda, ldc, accumulate)
+		if rows -= r; rows == 0 {
+			return
+		}
+		x, c = unsafe.Add(x, r*lda), unsafe.Add(c, r*ldc)
+	}
+}
+
+// call is the one place where tiles are entered: assembly cannot be preempted,
+// so each time a Go function's prologue looks whether someone waits.
+//
+//go:noinline
+func call(t Tile, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate int) {
+	t(n, x, w, c, lda, ldc, accumulate)
+}
