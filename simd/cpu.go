@@ -28,10 +28,21 @@ const (
 
 var allFeatures = []feature{featAVX2, featAVX512, featVNNI, featAVX5BF16, featAMX, featNEON}
 
+// features are what a processor has, or what is left of it.
+type features []feature
+
+func (fs features) has(f feature) bool { return slices.Contains(fs, f) }
+
+// usable are the features of this processor that DisableEnv leaves.
+func usable() features {
+	left, _ := without(detect(), os.Getenv(DisableEnv))
+	return left
+}
+
 // detect asks the processor.
-func detect() []feature {
+func detect() features {
 	c := &cpuid.CPU
-	var fs []feature
+	var fs features
 	for _, f := range []struct {
 		name feature
 		has  bool
@@ -52,7 +63,7 @@ func detect() []feature {
 
 // without removes the features that a DisableEnv value names; unknown are the
 // names that mean nothing here.
-func without(fs []feature, disable string) (left []feature, unknown []string) {
+func without(fs features, disable string) (left features, unknown []string) {
 	left = slices.Clone(fs)
 	for _, name := range strings.Split(disable, ",") {
 		name = strings.ToLower(strings.TrimSpace(name))
@@ -78,19 +89,19 @@ func Describe() string {
 	return describe(cpuid.CPU.BrandName, detect(), os.Getenv(DisableEnv))
 }
 
-func describe(brand string, has []feature, disable string) string {
+func describe(brand string, has features, disable string) string {
 	left, unknown := without(has, disable)
 	var b strings.Builder
 	if brand = strings.TrimSpace(brand); brand == "" {
 		brand = "unnamed processor"
 	}
-	fmt.Fprintf(&b, "%s (%s): %s unit for all weight types", brand, runtime.GOARCH, active.name)
+	fmt.Fprintf(&b, "%s (%s): %s unit", brand, runtime.GOARCH, chooseUnit(left).name)
 	if len(left) > 0 {
 		names := make([]string, len(left))
 		for i, f := range left {
 			names[i] = string(f)
 		}
-		fmt.Fprintf(&b, "; also there, no unit uses it yet: %s", strings.Join(names, " "))
+		fmt.Fprintf(&b, "; features %s", strings.Join(names, " "))
 	}
 	if off := len(has) - len(left); off > 0 {
 		fmt.Fprintf(&b, "; %d features off by %s", off, DisableEnv)
@@ -99,4 +110,30 @@ func describe(brand string, has []feature, disable string) string {
 		fmt.Fprintf(&b, "; %s names unknown features: %s", DisableEnv, strings.Join(unknown, " "))
 	}
 	return b.String()
+}
+
+// Describe says for each weight type what multiplies it, and what attention
+// reads: types of the same kernel together.
+func (p *Plan) Describe() string {
+	var order []string
+	types := map[string][]string{}
+	for t := range numTypes {
+		what := "plain dot products, float32 activations"
+		if k := p.kernels[t]; k != nil {
+			what = k.what
+		}
+		if types[what] == nil {
+			order = append(order, what)
+		}
+		types[what] = append(types[what], t.String())
+	}
+	var parts []string
+	for _, what := range order {
+		parts = append(parts, strings.Join(types[what], " ")+" by "+what)
+	}
+	kv := "KV in float32"
+	if p.kv != nil && p.kv.half {
+		kv = "KV in binary16"
+	}
+	return strings.Join(append(append(parts, kv), p.why...), "; ")
 }

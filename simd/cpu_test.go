@@ -7,18 +7,18 @@ import (
 )
 
 func TestDisable(t *testing.T) {
-	all := []feature{featAVX2, featAVX512, featVNNI, featAVX5BF16}
+	all := features{featAVX2, featAVX512, featVNNI, featAVX5BF16}
 	for _, c := range []struct {
 		value   string
-		left    []feature
+		left    features
 		unknown []string
 	}{
 		{"", all, nil},
-		{"avx512", []feature{featAVX2}, nil},
-		{" VNNI , bf16,", []feature{featAVX2, featAVX512}, nil},
+		{"avx512", features{featAVX2}, nil},
+		{" VNNI , bf16,", features{featAVX2, featAVX512}, nil},
 		{"all", nil, nil},
 		{"all,avx2", nil, nil},
-		{"sse9,avx2", []feature{featAVX512, featVNNI, featAVX5BF16}, []string{"sse9"}},
+		{"sse9,avx2", features{featAVX512, featVNNI, featAVX5BF16}, []string{"sse9"}},
 	} {
 		left, unknown := without(all, c.value)
 		if !slices.Equal(left, c.left) || !slices.Equal(unknown, c.unknown) {
@@ -28,7 +28,7 @@ func TestDisable(t *testing.T) {
 }
 
 func TestDescribe(t *testing.T) {
-	got := describe("Some CPU @ 3 GHz", []feature{featAVX2, featAVX512, featVNNI}, "avx512,foo")
+	got := describe("Some CPU @ 3 GHz", features{featAVX2, featAVX512, featVNNI}, "avx512,foo")
 	for _, want := range []string{"Some CPU @ 3 GHz", "pure Go", "avx2", "2 features off by LLAMA_GO_DISABLE", "foo"} {
 		if !strings.Contains(got, want) {
 			t.Errorf("%q lacks %q", got, want)

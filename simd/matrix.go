@@ -1,14 +1,20 @@
 package simd
 
-import "fmt"
+import (
+	"fmt"
+	"unsafe"
+)
 
-// Matrix is a weight matrix as it is stored, (Rows, Cols) row-major; every row
-// is whole blocks.
+// Matrix is a weight matrix, (Rows, Cols), either as it is stored, row-major,
+// every row whole blocks, or in panels of PanelRows rows.
 type Matrix struct {
 	Type       Type
 	Rows, Cols int
 	data       []byte    // Rows·RowBytes(Cols), little-endian
 	f32        []float32 // the same memory, when Type is F32 and it lies aligned
+
+	panels []byte  // instead of data
+	kernel *kernel // what multiplies them
 }
 
 // NewMatrix checks that data holds exactly rows × cols elements of t. The
@@ -33,8 +39,8 @@ func NewMatrix(t Type, rows, cols int, data []byte) (Matrix, error) {
 	return m, nil
 }
 
-// Bytes is the stored size.
-func (m *Matrix) Bytes() int64 { return int64(len(m.data)) }
+// Bytes is the size of m in memory.
+func (m *Matrix) Bytes() int64 { return int64(len(m.data) + len(m.panels)) }
 
 func (m *Matrix) row(r int) []byte {
 	rb := m.Type.RowBytes(m.Cols)
@@ -43,6 +49,11 @@ func (m *Matrix) row(r int) []byte {
 
 // Row widens row r to float32.
 func (m *Matrix) Row(dst []float32, r int) { // dst: (Cols,)
+	if m.kernel != nil {
+		size := m.Type.panelBytes(m.Cols)
+		unpackRow(m.Type, dst[:m.Cols], m.panels[r/PanelRows*size:][:size], r%PanelRows)
+		return
+	}
 	active.rows[m.Type].decode(dst, m.row(r))
 }
 
@@ -51,27 +62,36 @@ func (m *Matrix) Row(dst []float32, r int) { // dst: (Cols,)
 const scratchFloats = 32 << 10
 
 // Scratch is the number of floats that MulRows wants as scratch.
-func (m *Matrix) Scratch() int { return max(scratchFloats, m.Cols) }
+func (m *Matrix) Scratch() int {
+	if m.kernel != nil {
+		return tailRows * PanelRows
+	}
+	return max(scratchFloats, m.Cols)
+}
 
-// MulRows multiplies rows [lo, hi) of m with n rows of activations:
+// MulRows multiplies rows [lo, hi) of m with the first n rows of x:
 //
 //	for t := range n {
 //		for r := lo; r < hi; r++ {
-//			dst[t*stride+r] = Dot(m[r], x[t*Cols:][:Cols])
+//			dst[t*stride+r] = the product of m's row r and x's row t
 //		}
 //	}
 //
-// Each weight is decoded once. scratch, of m.Scratch() floats, is the caller's.
-func (m *Matrix) MulRows(dst []float32, stride, lo, hi int, x []float32, n int, scratch []float32) { // dst: (n, stride), x: (n, Cols)
+// The product is the active unit's for m's type and the plan's mode, the same
+// for any lo, hi and n. With panels lo is a multiple of PanelRows, and so is hi
+// where it is not Rows. Each weight is read once. scratch, of m.Scratch()
+// floats, is the caller's.
+func (m *Matrix) MulRows(dst []float32, stride, lo, hi int, x *Rows, n int, scratch []float32) { // dst: (n, stride)
 	switch {
+	case m.kernel != nil:
+		m.mulPanels(dst, stride, lo, hi, x, n, scratch)
 	case n == 1 && m.f32 != nil:
-		x = x[:m.Cols]
+		x := x.Row(0)
 		for r := lo; r < hi; r++ {
 			dst[r] = active.dot(m.f32[r*m.Cols:][:m.Cols], x)
 		}
 	case n == 1:
-		dotRow := active.rows[m.Type].dotRow
-		x = x[:m.Cols]
+		dotRow, x := active.rows[m.Type].dotRow, x.Row(0)
 		for r := lo; r < hi; r++ {
 			dst[r] = dotRow(m.row(r), x)
 		}
@@ -79,14 +99,46 @@ func (m *Matrix) MulRows(dst []float32, stride, lo, hi int, x []float32, n int, 
 		panel := max(1, len(scratch)/m.Cols)
 		for r := lo; r < hi; r += panel {
 			end := min(hi, r+panel)
-			mulPanel(dst, stride, r, m.panel(scratch, r, end), m.Cols, x, n)
+			mulDecoded(dst, stride, r, m.decoded(scratch, r, end), m.Cols, x, n)
 		}
 	}
 }
 
-// panel returns rows [lo, hi) as float32: in place when they are stored so,
+// tailRows is how many rows of a last panel, whose lanes are not all rows of the
+// matrix, are computed at once beside dst.
+const tailRows = 12
+
+// mulPanels is MulRows by tiles.
+func (m *Matrix) mulPanels(dst []float32, stride, lo, hi int, x *Rows, n int, scratch []float32) {
+	if lo >= hi || n == 0 {
+		return
+	}
+	if lo%PanelRows != 0 || hi%PanelRows != 0 && hi != m.Rows || hi > m.Rows || x.Width != m.Cols {
+		panic(fmt.Sprintf("simd: MulRows: rows [%d, %d) of %d × %d with activations of %d", lo, hi, m.Rows, m.Cols, x.Width))
+	}
+	a, lda := x.operand(m.kernel.form)
+	k := m.Type.paddedCols(m.Cols) / m.kernel.per
+	_ = dst[(n-1)*stride+hi-1]
+	size := m.Type.panelBytes(m.Cols)
+	for r := lo; r < hi; r += PanelRows {
+		panel := pointer(m.panels[r/PanelRows*size:][:size])
+		if r+PanelRows <= hi {
+			m.kernel.run(n, k, a, panel, pointer(dst[r:]), lda, 4*stride, 0)
+			continue
+		}
+		for t := 0; t < n; t += tailRows {
+			rows := min(tailRows, n-t)
+			m.kernel.run(rows, k, unsafe.Add(a, t*lda), panel, pointer(scratch[:tailRows*PanelRows]), lda, 4*PanelRows, 0)
+			for i := range rows {
+				copy(dst[(t+i)*stride+r:(t+i)*stride+hi], scratch[i*PanelRows:])
+			}
+		}
+	}
+}
+
+// decoded returns rows [lo, hi) as float32: in place when they are stored so,
 // else decoded into scratch.
-func (m *Matrix) panel(scratch []float32, lo, hi int) []float32 { // (hi-lo, Cols)
+func (m *Matrix) decoded(scratch []float32, lo, hi int) []float32 { // (hi-lo, Cols)
 	if m.f32 != nil {
 		return m.f32[lo*m.Cols : hi*m.Cols]
 	}
@@ -96,13 +148,13 @@ func (m *Matrix) panel(scratch []float32, lo, hi int) []float32 { // (hi-lo, Col
 	return w
 }
 
-// mulPanel multiplies the rows of w, the first of which is row r of the matrix,
-// with n rows of x, three at a time.
-func mulPanel(dst []float32, stride, r int, w []float32, cols int, x []float32, n int) { // w: (rows, cols), x: (n, cols)
+// mulDecoded multiplies the rows of w, the first of which is row r of the
+// matrix, with n rows of x, three at a time.
+func mulDecoded(dst []float32, stride, r int, w []float32, cols int, x *Rows, n int) { // w: (rows, cols)
 	rows := len(w) / cols
 	t := 0
 	for ; t+3 <= n; t += 3 {
-		x0, x1, x2 := x[t*cols:][:cols], x[(t+1)*cols:][:cols], x[(t+2)*cols:][:cols]
+		x0, x1, x2 := x.Row(t), x.Row(t+1), x.Row(t+2)
 		d0, d1, d2 := dst[t*stride+r:][:rows], dst[(t+1)*stride+r:][:rows], dst[(t+2)*stride+r:][:rows]
 		for i := range rows {
 			d0[i], d1[i], d2[i] = active.dot3(w[i*cols:][:cols], x0, x1, x2)
@@ -110,13 +162,13 @@ func mulPanel(dst []float32, stride, r int, w []float32, cols int, x []float32, 
 	}
 	switch n - t {
 	case 2:
-		x0, x1 := x[t*cols:][:cols], x[(t+1)*cols:][:cols]
+		x0, x1 := x.Row(t), x.Row(t+1)
 		d0, d1 := dst[t*stride+r:][:rows], dst[(t+1)*stride+r:][:rows]
 		for i := range rows {
 			d0[i], d1[i] = active.dot2(w[i*cols:][:cols], x0, x1)
 		}
 	case 1:
-		x0, d0 := x[t*cols:][:cols], dst[t*stride+r:][:rows]
+		x0, d0 := x.Row(t), dst[t*stride+r:][:rows]
 		for i := range rows {
 			d0[i] = active.dot(w[i*cols:][:cols], x0)
 		}

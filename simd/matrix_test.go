@@ -38,6 +38,35 @@ func randomMatrix(t testing.TB, r *rand.Rand, typ Type, rows, cols, shift int) M
 	return m
 }
 
+// randomRows are n rows of standard normal values in the forms that ms want.
+func randomRows(r *rand.Rand, cols, n int, ms ...*Matrix) Rows {
+	x := NewRows(cols)
+	for _, m := range ms {
+		x.Want(m)
+	}
+	x.Grow(n)
+	for t := range n {
+		for i := range x.Row(t) {
+			x.Row(t)[i] = float32(r.NormFloat64())
+		}
+		x.Convert(t, 0, cols)
+	}
+	return x
+}
+
+// packed is the twin of m in panels.
+func packed(t testing.TB, p *Plan, m *Matrix) Matrix {
+	t.Helper()
+	mem, err := NewMemory(m.PanelBytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(mem.Free)
+	twin := p.Panels(m, mem.Bytes)
+	twin.PackPanels(m, 0, twin.Panels())
+	return twin
+}
+
 // Every element is the dot product of its two rows, with the same bits for any
 // number of activation rows, any split of the weight rows, any scratch and any
 // alignment; nothing else is written.
@@ -52,10 +81,7 @@ func TestMulRows(t *testing.T) {
 					cols = 61
 				}
 				m := randomMatrix(t, r, typ, rows, cols, shift)
-				x := make([]float32, most*cols)
-				for i := range x {
-					x[i] = float32(r.NormFloat64())
-				}
+				x := randomRows(r, cols, most)
 				w := make([]float32, cols)
 				for n := 1; n <= most; n++ {
 					for _, scratch := range []int{cols, 3 * cols, m.Scratch()} {
@@ -66,12 +92,12 @@ func TestMulRows(t *testing.T) {
 						for i := range dst {
 							dst[i] = -7
 						}
-						m.MulRows(dst, stride, lo, hi, x, n, make([]float32, scratch))
+						m.MulRows(dst, stride, lo, hi, &x, n, make([]float32, scratch))
 						for i, got := range dst {
 							want := float32(-7)
 							if row := i % stride; row >= lo && row < hi {
 								m.Row(w, row)
-								want = active.dot(w, x[i/stride*cols:][:cols])
+								want = active.dot(w, x.Row(i/stride))
 							}
 							if math.Float32bits(got) != math.Float32bits(want) {
 								t.Fatalf("n %d, rows %d to %d: element %d is %v, want %v", n, lo, hi, i, got, want)
@@ -134,21 +160,33 @@ func TestNewMatrixRefuses(t *testing.T) {
 
 func BenchmarkMulRows(b *testing.B) {
 	r := rand.New(rand.NewPCG(7, 8))
-	const rows, cols = 64, 1536
-	x, dst := make([]float32, 256*cols), make([]float32, 256*rows)
-	for i := range x {
-		x[i] = float32(r.NormFloat64())
-	}
-	for typ := range numTypes {
-		m := randomMatrix(b, r, typ, rows, cols, 0)
-		scratch := make([]float32, m.Scratch())
-		for _, n := range []int{1, 4, 256} {
-			b.Run(fmt.Sprintf("%v/n=%d", typ, n), func(b *testing.B) {
-				for b.Loop() {
-					m.MulRows(dst, rows, 0, rows, x, n, scratch)
-				}
-				b.ReportMetric(float64(b.N)*rows*cols*float64(n)/b.Elapsed().Seconds()/1e9, "Gproducts/s")
-			})
+	const rows, cols, most = 2048, 2048, 512
+	dst := make([]float32, most*(rows+16))
+	for _, fast := range []bool{false, true} {
+		plan := NewPlan(fast)
+		for typ := range numTypes {
+			m := randomMatrix(b, r, typ, rows, cols, 0)
+			what := "dots"
+			if plan.Packs(typ) {
+				m, what = packed(b, plan, &m), plan.kernels[typ].what
+			} else if fast {
+				continue
+			}
+			x := randomRows(r, cols, most, &m)
+			scratch := make([]float32, m.Scratch())
+			for _, n := range []int{1, 4, 16, 64, 512} {
+				b.Run(fmt.Sprintf("fast=%v/%v/n=%d", fast, typ, n), func(b *testing.B) {
+					for b.Loop() {
+						for lo := 0; lo < rows; lo += 32 {
+							m.MulRows(dst, rows+16, lo, lo+32, &x, n, scratch)
+						}
+					}
+					seconds := b.Elapsed().Seconds() / float64(b.N)
+					b.ReportMetric(2*rows*cols*float64(n)/seconds/1e9, "Gop/s")
+					b.ReportMetric(float64(m.Bytes())/seconds/1e9, "GB/s")
+					b.Log(what)
+				})
+			}
 		}
 	}
 }

@@ -40,12 +40,16 @@ type unit struct {
 	dot3            func(w, x0, x1, x2 []float32) (y0, y1, y2 float32) // Dot3
 	add             func(dst, x []float32)                             // Add
 	rmsNorm         func(dst, x, w []float32, eps float64)             // RMSNorm
-	softmax         func(x []float32)                                  // Softmax
+	softmax         func(x []float32, scale float32)                   // Softmax, of x·scale
 	siluMul         func(dst, gate, up []float32)                      // SiLUMul
 	weightedSum     func(dst, p, v []float32)                          // WeightedSum
 	ropeHalves      func(x, cos, sin []float32)                        // RopeHalves
 	ropeInterleaved func(x, cos, sin []float32)                        // RopeInterleaved
 	rows            [numTypes]rowKernels
+
+	plan    func(fast bool) *Plan                   // nil: all products are dots
+	convert func(f form, dst []byte, src []float32) // what Rows.Convert does
+	toF16   func(dst []uint16, src []float32)       // rounds, for attention
 }
 
 // rowKernels read one stored row of a weight type. dotRow(w, x) has the bits of
@@ -58,7 +62,7 @@ type rowKernels struct {
 var pureUnit = unit{
 	name: "pure Go",
 	dot:  pure.Dot, dot2: pure.Dot2, dot3: pure.Dot3,
-	add: pure.Add, rmsNorm: pure.RMSNorm, softmax: pure.Softmax, siluMul: pure.SiLUMul,
+	add: pure.Add, rmsNorm: pure.RMSNorm, softmax: softmaxScaled, siluMul: pure.SiLUMul,
 	weightedSum: pure.WeightedSum, ropeHalves: pure.RopeHalves, ropeInterleaved: pure.RopeInterleaved,
 	rows: [numTypes]rowKernels{
 		F32:  {pure.DecodeF32, pure.DotF32},
@@ -70,29 +74,32 @@ var pureUnit = unit{
 	},
 }
 
-// active is the unit of this process. A faster unit enters here, chosen by the
-// features that detect finds and DisableEnv leaves.
-var active = &pureUnit
+// softmaxScaled is pure.Softmax of x·scale.
+func softmaxScaled(x []float32, scale float32) {
+	for i := range x {
+		x[i] *= scale
+	}
+	pure.Softmax(x)
+}
 
-// Add is pure.Add.
+// active is the unit of this process, chosen by the features that detect finds
+// and DisableEnv leaves.
+var active = chooseUnit(usable())
+
+// Add is the active unit's Add, like those below; package pure describes what they
+// compute and the unit's own package in which order.
 func Add(dst, x []float32) { active.add(dst, x) }
 
-// RMSNorm is pure.RMSNorm.
+// RMSNorm is pure.RMSNorm or its twin.
 func RMSNorm(dst, x, w []float32, eps float64) { active.rmsNorm(dst, x, w, eps) }
 
-// Softmax is pure.Softmax.
-func Softmax(x []float32) { active.softmax(x) }
-
-// SiLUMul is pure.SiLUMul.
+// SiLUMul is pure.SiLUMul or its twin.
 func SiLUMul(dst, gate, up []float32) { active.siluMul(dst, gate, up) }
 
-// WeightedSum is pure.WeightedSum.
-func WeightedSum(dst, p, v []float32) { active.weightedSum(dst, p, v) }
-
-// RopeHalves is pure.RopeHalves.
+// RopeHalves is pure.RopeHalves or its twin.
 func RopeHalves(x, cos, sin []float32) { active.ropeHalves(x, cos, sin) }
 
-// RopeInterleaved is pure.RopeInterleaved.
+// RopeInterleaved is pure.RopeInterleaved or its twin.
 func RopeInterleaved(x, cos, sin []float32) { active.ropeInterleaved(x, cos, sin) }
 
 // Decode widens one stored row, or any whole blocks, to float32.

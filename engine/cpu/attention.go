@@ -2,35 +2,54 @@ package cpu
 
 import (
 	"context"
-	"math"
 
 	"github.com/llama-go/llama-go/engine"
 	"github.com/llama-go/llama-go/simd"
 	"github.com/llama-go/llama-go/weights"
 )
 
+// span is a run of positions of one row of the batch whose attention is computed
+// together: positions pos … pos+n-1, which are t … t+n-1 of the slice.
+type span struct {
+	t, pos, n int
+	blocks    []int32
+}
+
 // attention turns q and k, writes k and v of the slice to the KV blocks, and
 // computes for every position p and head
 //
 //	att = Σ_t softmax_t(q · k[t] / √headDim) · v[t],  t in [0, p]
 //
-// The softmax's maximum and sum are taken over all t at once and the products
-// are added in the order of t from position 0, so the bits do not depend on how
-// the positions came into the KV.
+// in an order that depends on p alone, so the bits do not depend on how the
+// positions came into the KV; see simd.Attention.
 func (b *backend) attention(ctx context.Context, layer int, slice []position) error {
 	if err := b.each(ctx, len(slice), func(t int) { b.store(layer, t, &slice[t]) }); err != nil {
 		return err
 	}
-	heads := b.model.cfg.NumAttentionHeads
-	return b.run(ctx, len(slice)*heads, func(worker, c int) {
+	spans := b.scratch.spans
+	kvHeads := b.model.cfg.NumKeyValueHeads
+	return b.run(ctx, len(spans)*kvHeads, func(worker, c int) {
 		// Later positions see more: they go first, so that no long chunk is
 		// left for the end.
-		t := len(slice) - 1 - c/heads
-		b.attend(worker, layer, t, c%heads, &slice[t])
+		b.attend(worker, layer, c%kvHeads, &spans[len(spans)-1-c/kvHeads])
 	})
 }
 
-// store turns q and k of a position and writes k and v where it lies in the KV.
+// cutSpans cuts a slice into spans of at most most positions.
+func cutSpans(spans []span, slice []position, most int) []span {
+	for t := range slice {
+		p := &slice[t]
+		if k := len(spans) - 1; k >= 0 && t > 0 && !p.first && spans[k].n < most {
+			spans[k].n++
+			continue
+		}
+		spans = append(spans, span{t, p.pos, 1, p.blocks})
+	}
+	return spans
+}
+
+// store turns q and k of a position, writes k and v where it lies in the KV, and
+// copies q to where the heads of a group lie together.
 func (b *backend) store(layer, t int, p *position) {
 	cfg, s := &b.model.cfg, &b.scratch
 	turn := simd.RopeHalves
@@ -38,43 +57,28 @@ func (b *backend) store(layer, t int, p *position) {
 		turn = simd.RopeInterleaved
 	}
 	cos, sin := b.rope.at(p.pos)
-	d := cfg.HeadDim
+	d, group := cfg.HeadDim, cfg.NumAttentionHeads/cfg.NumKeyValueHeads
+	q, k, v := s.q.row(t), s.k.row(t), s.v.row(t)
 	for h := range cfg.NumAttentionHeads {
-		turn(s.q[(t*cfg.NumAttentionHeads+h)*d:][:d], cos, sin)
+		own := q[h*d:][:d]
+		turn(own, cos, sin)
+		copy(s.query(h/group, t, h%group), own)
 	}
-	at := p.pos % engine.BlockSize * d
 	for h := range cfg.NumKeyValueHeads {
-		k, v := b.kv.kv(p.blocks[p.pos/engine.BlockSize], layer, h)
-		own := (t*cfg.NumKeyValueHeads + h) * d
-		copy(k[at:][:d], s.k[own:][:d])
-		copy(v[at:][:d], s.v[own:][:d])
-		turn(k[at:][:d], cos, sin)
+		own := k[h*d:][:d]
+		turn(own, cos, sin)
+		b.attn.Store(b.kv.head(p.blocks[p.pos/engine.BlockSize], layer, h), p.pos%engine.BlockSize, own, v[h*d:][:d])
 	}
 }
 
-// attend computes one head of one position.
-func (b *backend) attend(worker, layer, t, head int, p *position) {
-	cfg, s := &b.model.cfg, &b.scratch
-	d := cfg.HeadDim
-	kvHead := head / (cfg.NumAttentionHeads / cfg.NumKeyValueHeads)
-	own := (t*cfg.NumAttentionHeads + head) * d
-	q, out := s.q[own:][:d], s.att[own:][:d]
-	scores := s.scoresOf(worker, p.pos+1)
-
-	scale := float32(1 / math.Sqrt(float64(d)))
-	for at := 0; at < len(scores); at += engine.BlockSize {
-		n := min(engine.BlockSize, len(scores)-at)
-		k, _ := b.kv.kv(p.blocks[at/engine.BlockSize], layer, kvHead)
-		simd.DotRows(scores[at:][:n], q, k[:n*d])
+// attend computes the query heads of one key-value head for a span.
+func (b *backend) attend(worker, layer, kvHead int, p *span) {
+	s := &b.scratch
+	own := &s.attend[worker]
+	own.Blocks = own.Blocks[:0]
+	for _, id := range p.blocks[:(p.pos+p.n-1)/engine.BlockSize+1] {
+		own.Blocks = append(own.Blocks, b.kv.head(id, layer, kvHead))
 	}
-	for i := range scores {
-		scores[i] *= scale
-	}
-	simd.Softmax(scores)
-	clear(out)
-	for at := 0; at < len(scores); at += engine.BlockSize {
-		n := min(engine.BlockSize, len(scores)-at)
-		_, v := b.kv.kv(p.blocks[at/engine.BlockSize], layer, kvHead)
-		simd.WeightedSum(out, scores[at:][:n], v[:n*d])
-	}
+	dst := s.att.F32[p.t*s.att.Stride+kvHead*s.group*b.attn.Dim:]
+	b.attn.Attend(dst, s.att.Stride, s.query(kvHead, p.t, 0), s.group, p.pos, p.n, own)
 }

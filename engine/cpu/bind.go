@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"slices"
@@ -10,14 +11,15 @@ import (
 )
 
 // model holds the bound weights under the names of the checkpoint. Matrices lie
-// where the Source keeps them; the norms are widened to float32.
+// where the Source keeps them until they are packed; the norms are widened to
+// float32.
 type model struct {
 	cfg         weights.Config
 	order       weights.QKOrder
-	embedTokens simd.Matrix // (vocab, hidden)
+	embedTokens *simd.Matrix // (vocab, hidden)
 	layers      []layer
-	norm        []float32   // (hidden,)
-	lmHead      simd.Matrix // (vocab, hidden); embedTokens when tied
+	norm        []float32    // (hidden,)
+	lmHead      *simd.Matrix // (vocab, hidden); embedTokens when tied
 }
 
 // layer is model.layers.N.
@@ -29,16 +31,16 @@ type layer struct {
 }
 
 type selfAttn struct {
-	qProj simd.Matrix // (heads·headDim, hidden)
-	kProj simd.Matrix // (kvHeads·headDim, hidden)
-	vProj simd.Matrix // (kvHeads·headDim, hidden)
-	oProj simd.Matrix // (hidden, heads·headDim)
+	qProj *simd.Matrix // (heads·headDim, hidden)
+	kProj *simd.Matrix // (kvHeads·headDim, hidden)
+	vProj *simd.Matrix // (kvHeads·headDim, hidden)
+	oProj *simd.Matrix // (hidden, heads·headDim)
 }
 
 type mlp struct {
-	gateProj simd.Matrix // (intermediate, hidden)
-	upProj   simd.Matrix // (intermediate, hidden)
-	downProj simd.Matrix // (hidden, intermediate)
+	gateProj *simd.Matrix // (intermediate, hidden)
+	upProj   *simd.Matrix // (intermediate, hidden)
+	downProj *simd.Matrix // (hidden, intermediate)
 }
 
 // simdTypes maps stored types to kernels.
@@ -47,17 +49,24 @@ var simdTypes = map[weights.DType]simd.Type{
 	weights.Q8_0: simd.Q8_0, weights.Q4_0: simd.Q4_0, weights.Q4_1: simd.Q4_1,
 }
 
-// binder collects the first error, so that bind reads as the list of tensors.
-// bound is told each tensor's bytes once it fits.
+// tensor is the stored bytes of a matrix, or of a vector, which has none.
+type tensor struct {
+	data   []byte
+	matrix *simd.Matrix
+}
+
+// binder collects the tensors and the first error, so that bind reads as the
+// list of tensors.
 type binder struct {
-	src   weights.Source
-	bound func(data []byte) error
-	err   error
+	ctx     context.Context
+	src     weights.Source
+	tensors []tensor
+	err     error
 }
 
 // bind checks every tensor that cfg implies and ties them together.
-func bind(cfg weights.Config, src weights.Source, bound func(data []byte) error) (*model, error) {
-	b := &binder{src: src, bound: bound}
+func bind(ctx context.Context, cfg weights.Config, src weights.Source) (*model, []tensor, error) {
+	b := &binder{ctx: ctx, src: src}
 	hidden, inter := cfg.HiddenSize, cfg.IntermediateSize
 	qDim, kvDim := cfg.NumAttentionHeads*cfg.HeadDim, cfg.NumKeyValueHeads*cfg.HeadDim
 
@@ -86,41 +95,45 @@ func bind(cfg weights.Config, src weights.Source, bound func(data []byte) error)
 	if !cfg.TieWordEmbeddings {
 		m.lmHead = b.matrix("lm_head.weight", cfg.VocabSize, hidden)
 	}
-	return m, b.err
+	return m, b.tensors, b.err
 }
 
 // matrix binds a matrix of (rows, cols).
-func (b *binder) matrix(name string, rows, cols int) simd.Matrix {
-	v, ok := b.view(name, rows, cols)
-	if !ok {
-		return simd.Matrix{}
-	}
-	m, err := simd.NewMatrix(simdTypes[v.DType], rows, cols, v.Data)
-	if err != nil {
-		b.err = &TensorError{name, fmt.Sprintf("%v of %s in %d bytes", v.Shape, v.DType, len(v.Data)), err.Error()}
-	} else {
-		b.err = b.bound(v.Data)
+func (b *binder) matrix(name string, rows, cols int) *simd.Matrix {
+	m := b.tensor(name, rows, cols, rows, cols)
+	if m != nil {
+		b.tensors[len(b.tensors)-1].matrix = m
 	}
 	return m
 }
 
 // vector binds a small tensor of n elements and widens it.
 func (b *binder) vector(name string, n int) []float32 {
-	v, ok := b.view(name, n)
-	if !ok {
-		return nil
-	}
-	m, err := simd.NewMatrix(simdTypes[v.DType], 1, n, v.Data)
-	if err != nil {
-		b.err = &TensorError{name, fmt.Sprintf("%v of %s in %d bytes", v.Shape, v.DType, len(v.Data)), err.Error()}
-		return nil
-	}
-	if b.err = b.bound(v.Data); b.err != nil {
+	m := b.tensor(name, 1, n, n)
+	if m == nil {
 		return nil
 	}
 	dst := make([]float32, n)
 	m.Row(dst, 0)
 	return dst
+}
+
+// tensor looks up what must have the given shape, as a matrix of (rows, cols).
+func (b *binder) tensor(name string, rows, cols int, shape ...int) *simd.Matrix {
+	v, ok := b.view(name, shape...)
+	if !ok {
+		return nil
+	}
+	m, err := simd.NewMatrix(simdTypes[v.DType], rows, cols, v.Data)
+	if err != nil {
+		b.err = &TensorError{name, fmt.Sprintf("%v of %s in %d bytes", v.Shape, v.DType, len(v.Data)), err.Error()}
+		return nil
+	}
+	if b.err = b.ctx.Err(); b.err != nil {
+		return nil
+	}
+	b.tensors = append(b.tensors, tensor{data: v.Data})
+	return &m
 }
 
 // view looks a tensor up and checks its shape and type.

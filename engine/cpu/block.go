@@ -10,42 +10,47 @@ import (
 //
 //	x += oProj(attention(inputLayernorm(x)))
 //	x += downProj(silu(gateProj(n)) * upProj(n)), n = postAttentionLayernorm(x)
+//
+// What delta adds to x is added where x is read next.
 func (b *backend) block(ctx context.Context, i int, slice []position) error {
 	l, s, n := &b.model.layers[i], &b.scratch, len(slice)
-	eps, hidden := b.model.cfg.RMSNormEps, b.model.cfg.HiddenSize
-
-	err := b.each(ctx, n, func(t int) {
-		simd.RMSNorm(s.norm[t*hidden:][:hidden], s.x[t*hidden:][:hidden], l.inputLayernorm, eps)
-	})
-	if err != nil {
+	if err := b.normalize(ctx, n, l.inputLayernorm, i > 0); err != nil {
 		return err
 	}
 	a := &l.selfAttn
-	if err := b.multiply(ctx, n, s.norm, product{&a.qProj, s.q}, product{&a.kProj, s.k}, product{&a.vProj, s.v}); err != nil {
+	if err := b.multiply(ctx, n, &s.norm, product{a.qProj, s.q.data, s.q.stride},
+		product{a.kProj, s.k.data, s.k.stride}, product{a.vProj, s.v.data, s.v.stride}); err != nil {
 		return err
 	}
 	if err := b.attention(ctx, i, slice); err != nil {
 		return err
 	}
-	if err := b.multiply(ctx, n, s.att, product{&a.oProj, s.delta}); err != nil {
+	if err := b.each(ctx, n, func(t int) { s.att.Convert(t, 0, s.att.Width) }); err != nil {
 		return err
 	}
-	err = b.each(ctx, n, func(t int) {
-		x := s.x[t*hidden:][:hidden]
-		simd.Add(x, s.delta[t*hidden:][:hidden])
-		simd.RMSNorm(s.norm[t*hidden:][:hidden], x, l.postAttentionLayernorm, eps)
-	})
-	if err != nil {
+	if err := b.multiply(ctx, n, &s.att, product{a.oProj, s.delta.data, s.delta.stride}); err != nil {
+		return err
+	}
+	if err := b.normalize(ctx, n, l.postAttentionLayernorm, true); err != nil {
 		return err
 	}
 	if err := b.gateUp(ctx, &l.mlp, n); err != nil {
 		return err
 	}
-	if err := b.multiply(ctx, n, s.gate, product{&l.mlp.downProj, s.delta}); err != nil {
-		return err
-	}
+	return b.multiply(ctx, n, &s.gate, product{l.mlp.downProj, s.delta.data, s.delta.stride})
+}
+
+// normalize adds delta to x, if there is any, and computes norm = RMSNorm(x)·w
+// in the forms that its products want.
+func (b *backend) normalize(ctx context.Context, n int, w []float32, delta bool) error {
+	s := &b.scratch
 	return b.each(ctx, n, func(t int) {
-		simd.Add(s.x[t*hidden:][:hidden], s.delta[t*hidden:][:hidden])
+		x := s.x.row(t)
+		if delta {
+			simd.Add(x, s.delta.row(t))
+		}
+		simd.RMSNorm(s.norm.Row(t), x, w, b.model.cfg.RMSNormEps)
+		s.norm.Convert(t, 0, s.norm.Width)
 	})
 }
 
@@ -55,24 +60,26 @@ func (b *backend) gateUp(ctx context.Context, m *mlp, n int) error {
 	step := chunkRows(2*m.gateProj.Cols, n)
 	return b.run(ctx, chunks(rows, step), func(worker, c int) {
 		lo, hi := c*step, min(rows, (c+1)*step)
-		m.gateProj.MulRows(s.gate, rows, lo, hi, s.norm, n, s.panel[worker])
-		m.upProj.MulRows(s.up, rows, lo, hi, s.norm, n, s.panel[worker])
+		m.gateProj.MulRows(s.gate.F32, s.gate.Stride, lo, hi, &s.norm, n, s.panel[worker])
+		m.upProj.MulRows(s.up.data, s.up.stride, lo, hi, &s.norm, n, s.panel[worker])
 		for t := range n {
-			g := s.gate[t*rows+lo : t*rows+hi]
-			simd.SiLUMul(g, g, s.up[t*rows+lo:t*rows+hi])
+			g := s.gate.Row(t)[lo:hi]
+			simd.SiLUMul(g, g, s.up.row(t)[lo:hi])
+			s.gate.Convert(t, lo, hi)
 		}
 	})
 }
 
 // product is one matrix of a region and where its results go.
 type product struct {
-	m   *simd.Matrix
-	dst []float32 // (n, m.Rows)
+	m      *simd.Matrix
+	dst    []float32 // (n, stride)
+	stride int
 }
 
 // multiply computes dst = x · mᵀ for n rows of x and every product, in one
 // region.
-func (b *backend) multiply(ctx context.Context, n int, x []float32, ps ...product) error { // x: (n, Cols)
+func (b *backend) multiply(ctx context.Context, n int, x *simd.Rows, ps ...product) error {
 	total := 0
 	for _, p := range ps {
 		total += chunks(p.m.Rows, chunkRows(p.m.Cols, n))
@@ -84,7 +91,7 @@ func (b *backend) multiply(ctx context.Context, n int, x []float32, ps ...produc
 				c -= k
 				continue
 			}
-			p.m.MulRows(p.dst, p.m.Rows, c*step, min(p.m.Rows, (c+1)*step), x, n, b.scratch.panel[worker])
+			p.m.MulRows(p.dst, p.stride, c*step, min(p.m.Rows, (c+1)*step), x, n, b.scratch.panel[worker])
 			return
 		}
 	})
@@ -100,16 +107,17 @@ func (b *backend) each(ctx context.Context, n int, f func(t int)) error {
 	})
 }
 
-// A chunk of a matrix product is about chunkProducts products, some 15 µs: long
-// beside the claim of a chunk, short beside a layer. With many activation rows
-// it is minRows weight rows, however long that takes.
+// A chunk of a matrix product is about chunkProducts products: long beside the
+// claim of a chunk, short beside a layer. With many activation rows it is
+// rowStep weight rows, however long that takes.
 const (
 	chunkProducts = 32 << 10
-	minRows       = 8
+	rowStep       = 32 // two panels; a block of activations that gateUp converts
 )
 
-// chunkRows is the number of weight rows in a chunk. Results do not depend on it.
-func chunkRows(cols, n int) int { return max(minRows, chunkProducts/(cols*n)) }
+// chunkRows is the number of weight rows in a chunk, a multiple of rowStep.
+// Results do not depend on it.
+func chunkRows(cols, n int) int { return max(1, chunkProducts/(cols*n*rowStep)) * rowStep }
 
 // chunks is the number of chunks of step that cover n.
 func chunks(n, step int) int { return (n + step - 1) / step }

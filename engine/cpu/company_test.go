@@ -26,40 +26,38 @@ func TestCompanyChunksAndThreadsChangeNoBit(t *testing.T) {
 		rounds = 1
 	}
 	r := rand.New(rand.NewPCG(11, 12))
-	for _, c := range fewerCases(t) {
-		t.Run(c.Name, func(t *testing.T) {
-			cfg := c.Config.Config
-			alone := open(t, cfg, c.source(), 1)
-			for range rounds {
-				seqs := make([]sequence, 1+r.IntN(most))
-				free := r.Perm(most * 6)
-				for i := range seqs {
-					n := 1 + r.IntN(90)
-					if i == 0 {
-						n = 1 + r.IntN(300) // more than go through the layers at once
-					}
-					for range n {
-						seqs[i].ids = append(seqs[i].ids, r.Int32N(int32(cfg.VocabSize)))
-					}
-					for range (n + engine.BlockSize - 1) / engine.BlockSize {
-						seqs[i].blocks = append(seqs[i].blocks, int32(free[0]))
-						free = free[1:]
-					}
+	eachModeAndCase(t, func(t *testing.T, mode engine.Precision, c *tinyCase) {
+		cfg := c.Config.Config
+		alone := openIn(t, mode, cfg, c.source(), 1)
+		for range rounds {
+			seqs := make([]sequence, 1+r.IntN(most))
+			free := r.Perm(most * 6)
+			for i := range seqs {
+				n := 1 + r.IntN(90)
+				if i == 0 {
+					n = 1 + r.IntN(300) // more than go through the layers at once
 				}
-				together := open(t, cfg, c.source(), 1+r.IntN(3))
-				steps := runTogether(t, r, together, seqs)
-				for i, s := range seqs {
-					want := step(t, alone, engine.Row{Tokens: s.ids, Blocks: blocks(0, 6), LastN: len(s.ids)})[0]
-					for k := range want {
-						if math.Float32bits(want[k]) != math.Float32bits(s.logits[k]) {
-							t.Fatalf("sequence %d of %d, after %d steps: logit %d of position %d is %v, alone %v",
-								i, len(seqs), steps, k%cfg.VocabSize, k/cfg.VocabSize, s.logits[k], want[k])
-						}
+				for range n {
+					seqs[i].ids = append(seqs[i].ids, r.Int32N(int32(cfg.VocabSize)))
+				}
+				for range (n + engine.BlockSize - 1) / engine.BlockSize {
+					seqs[i].blocks = append(seqs[i].blocks, int32(free[0]))
+					free = free[1:]
+				}
+			}
+			together := openIn(t, mode, cfg, c.source(), 1+r.IntN(3))
+			steps := runTogether(t, r, together, seqs)
+			for i, s := range seqs {
+				want := step(t, alone, engine.Row{Tokens: s.ids, Blocks: blocks(0, 6), LastN: len(s.ids)})[0]
+				for k := range want {
+					if math.Float32bits(want[k]) != math.Float32bits(s.logits[k]) {
+						t.Fatalf("sequence %d of %d, after %d steps: logit %d of position %d is %v, alone %v",
+							i, len(seqs), steps, k%cfg.VocabSize, k/cfg.VocabSize, s.logits[k], want[k])
 					}
 				}
 			}
-		})
-	}
+		}
+	})
 }
 
 // runTogether takes random chunks of random sequences until all are done.

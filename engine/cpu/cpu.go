@@ -17,7 +17,9 @@ var _ engine.OpenBackend = Open
 // backend implements engine.Backend.
 type backend struct {
 	model     *model
-	precision engine.Precision
+	plan      *simd.Plan
+	panels    *simd.Memory // of the model's matrices
+	attn      *simd.Attention
 	maxBlocks int
 	rope      *ropeTable
 	kv        *kvPool
@@ -32,11 +34,12 @@ type backend struct {
 const maxTeam = 4
 
 // Open makes the CPU backend of a model. It checks every tensor that the config
-// implies, and touches all their bytes, so that a first answer finds them in
-// memory; progress, which may be nil, is told the bytes touched.
+// implies, and reads all their bytes: matrices are packed for the unit that
+// multiplies them, one after another, or touched where it takes them as they
+// are. progress, which may be nil, is told the bytes read.
 //
 // The weights stay src's: they must outlive the backend, which never closes src.
-// Both precisions compute the same today. Errors are *ConfigError, *TensorError,
+// Errors are *ConfigError, *TensorError,
 // *WeightsGoneError or the context's.
 func Open(ctx context.Context, cfg weights.Config, src weights.Source, opt engine.BackendOptions,
 	progress func(done, total int64)) (engine.Backend, error) {
@@ -52,37 +55,42 @@ func Open(ctx context.Context, cfg weights.Config, src weights.Source, opt engin
 	if err != nil {
 		return nil, err
 	}
-	m, err := load(ctx, cfg, src, progress)
-	if err != nil {
-		return nil, err
-	}
 	b := &backend{
-		model: m, precision: opt.Precision, maxBlocks: opt.MaxBlocks, rope: rope,
-		kv:   newKVPool(cfg.NumHiddenLayers, cfg.NumKeyValueHeads, cfg.HeadDim),
+		plan: simd.NewPlan(opt.Precision == engine.Fast), maxBlocks: opt.MaxBlocks, rope: rope,
 		pool: simd.NewPool(min(opt.Threads, maxTeam*runtime.GOMAXPROCS(0))),
 	}
-	b.scratch.init(m, b.pool.Size())
+	l := loader{ctx: ctx, plan: b.plan, pool: b.pool, progress: progress}
+	if b.model, b.panels, err = l.load(cfg, src); err != nil {
+		b.pool.Close()
+		return nil, err
+	}
+	b.attn = b.plan.NewAttention(cfg.HeadDim, engine.BlockSize)
+	b.kv = newKVPool(cfg.NumHiddenLayers, cfg.NumKeyValueHeads, b.attn)
+	b.scratch.init(b.model, b.attn, b.pool.Size())
 	return b, nil
 }
 
-// KVBlockBytes is the memory of one block: float32 K and V of all layers.
-func (b *backend) KVBlockBytes() int64 { return 4 * int64(b.kv.floats) }
+// KVBlockBytes is the memory of one block: K and V of all layers.
+func (b *backend) KVBlockBytes() int64 { return int64(b.kv.bytes) }
 
 // Describe says what computes.
 func (b *backend) Describe() string {
-	mode := "exact"
-	if b.precision == engine.Fast {
-		mode = "fast (computes as exact)"
+	mode := engine.Exact
+	if b.plan.Fast {
+		mode = engine.Fast
 	}
-	return fmt.Sprintf("%s; %d threads on %d processors; %s: float32 activations, accumulation and KV",
-		simd.Describe(), b.pool.Size(), runtime.GOMAXPROCS(0), mode)
+	return fmt.Sprintf("%s; %d threads on %d processors; %s: %s",
+		simd.Describe(), b.pool.Size(), runtime.GOMAXPROCS(0), mode, b.plan.Describe())
 }
 
-// Close ends the worker goroutines and drops the KV. The weights stay open.
+// Close ends the worker goroutines and gives panels and KV back. The weights
+// stay open.
 func (b *backend) Close() error {
 	b.pool.Close()
 	b.err = ErrClosed
-	b.kv.blocks, b.logits, b.scratch = nil, nil, scratch{}
+	b.kv.free()
+	b.panels.Free()
+	b.model, b.logits, b.scratch = nil, nil, scratch{}
 	return nil
 }
 

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/llama-go/llama-go/engine"
 	"github.com/llama-go/llama-go/engine/cpu"
+	"github.com/llama-go/llama-go/simd"
 	"github.com/llama-go/llama-go/weights"
 )
 
@@ -56,35 +58,48 @@ func mapped(t *testing.T, views []weights.View) (path string, out []weights.View
 }
 
 // A file that is cut while its model runs is an error of that model, in every
-// weight type and for one row and many, never the end of the process.
+// weight type and for one row and many, never the end of the process. Where all
+// weights were packed, it is nothing.
 func TestTruncatedFile(t *testing.T) {
-	for _, c := range fewerCases(t) {
+	eachModeAndCase(t, func(t *testing.T, mode engine.Precision, c *tinyCase) {
 		for _, n := range []int{1, 70} {
-			t.Run(c.Name, func(t *testing.T) {
-				path, views := mapped(t, c.views())
-				src := weights.NewMemory(views, weights.Halves)
-				b := open(t, c.Config.Config, src, 2)
-				row := engine.Row{Tokens: c.IDs[:n], Blocks: blocks(0, 2), LastN: 1}
-				step(t, b, row)
-				if err := os.Truncate(path, 0); err != nil {
-					t.Fatal(err)
+			path, views := mapped(t, c.views())
+			src := weights.NewMemory(views, weights.Halves)
+			b := openIn(t, mode, c.Config.Config, src, 2)
+			row := engine.Row{Tokens: c.IDs[:n], Blocks: blocks(0, 2), LastN: 1}
+			want := slices.Clone(step(t, b, row)[0])
+			if err := os.Truncate(path, 0); err != nil {
+				t.Fatal(err)
+			}
+			plan := simd.NewPlan(mode == engine.Fast)
+			if plan.Packs(simd.F32) && c.Config.TieWordEmbeddings {
+				if got := step(t, b, row)[0]; !slices.Equal(got, want) {
+					t.Fatal("packed weights changed with the file")
 				}
-				for range 2 { // the error stays
-					if _, err := b.Step(context.Background(), &engine.Batch{Rows: []engine.Row{row}}); !errors.Is(err, cpu.ErrWeightsGone) {
-						t.Fatalf("error %v, want ErrWeightsGone", err)
-					}
-				}
-				var kinded interface {
-					Kind() string
-					Hint() string
-				}
-				if _, err := b.Step(context.Background(), &engine.Batch{}); !errors.As(err, &kinded) || kinded.Kind() != "checkpoint" || kinded.Hint() == "" {
-					t.Errorf("error %v tells no kind and hint", err)
-				}
-				if _, err := cpu.Open(context.Background(), c.Config.Config, src, engine.BackendOptions{}, nil); !errors.Is(err, cpu.ErrWeightsGone) {
-					t.Fatalf("Open: error %v, want ErrWeightsGone", err)
-				}
-			})
+			} else {
+				checkGone(t, b, row)
+			}
+			_, err := cpu.Open(context.Background(), c.Config.Config, src, engine.BackendOptions{Precision: mode}, nil)
+			if !errors.Is(err, cpu.ErrWeightsGone) {
+				t.Fatalf("Open: error %v, want ErrWeightsGone", err)
+			}
 		}
+	})
+}
+
+// checkGone steps twice: the error stays.
+func checkGone(t *testing.T, b engine.Backend, row engine.Row) {
+	t.Helper()
+	for range 2 {
+		if _, err := b.Step(context.Background(), &engine.Batch{Rows: []engine.Row{row}}); !errors.Is(err, cpu.ErrWeightsGone) {
+			t.Fatalf("error %v, want ErrWeightsGone", err)
+		}
+	}
+	var kinded interface {
+		Kind() string
+		Hint() string
+	}
+	if _, err := b.Step(context.Background(), &engine.Batch{}); !errors.As(err, &kinded) || kinded.Kind() != "checkpoint" || kinded.Hint() == "" {
+		t.Errorf("error %v tells no kind and hint", err)
 	}
 }

@@ -17,6 +17,7 @@ const sliceTokens = 256
 type position struct {
 	id     int32
 	pos    int
+	first  bool // of its row
 	blocks []int32
 	want   int // its logits are row want of backend.logits; -1: none
 }
@@ -43,10 +44,12 @@ func (b *backend) Step(ctx context.Context, batch *engine.Batch) (*engine.Result
 	for r := range batch.Rows {
 		row := &batch.Rows[r]
 		for i := range (row.Start+len(row.Tokens)-1)/engine.BlockSize + 1 {
-			b.kv.need(row.Blocks[i])
+			if err := b.kv.need(row.Blocks[i]); err != nil {
+				return nil, err
+			}
 		}
 		for i, id := range row.Tokens {
-			p := position{id: id, pos: row.Start + i, blocks: row.Blocks, want: -1}
+			p := position{id: id, pos: row.Start + i, first: i == 0, blocks: row.Blocks, want: -1}
 			if i >= len(row.Tokens)-row.LastN {
 				p.want = want
 				want++
@@ -126,9 +129,9 @@ func (b *backend) forward(ctx context.Context, slice []position) error {
 	}
 	s := &b.scratch
 	s.size(b.model, len(slice))
-	hidden := b.model.cfg.HiddenSize
-	if err := b.run(ctx, len(slice), func(_, t int) {
-		b.model.embedTokens.Row(s.x[t*hidden:][:hidden], int(slice[t].id))
+	s.spans = cutSpans(s.spans[:0], slice, simd.MaxPositions(s.group))
+	if err := b.each(ctx, len(slice), func(t int) {
+		b.model.embedTokens.Row(s.x.row(t), int(slice[t].id))
 	}); err != nil {
 		return err
 	}
@@ -144,22 +147,29 @@ func (b *backend) forward(ctx context.Context, slice []position) error {
 // one after another of backend.logits.
 func (b *backend) output(ctx context.Context, slice []position) error {
 	m, s := b.model, &b.scratch
-	hidden, vocab := m.cfg.HiddenSize, m.cfg.VocabSize
-	n, first := 0, 0
+	vocab := m.cfg.VocabSize
+	wanted := s.wanted[:0]
 	for t := range slice {
-		if slice[t].want < 0 {
-			continue
+		if slice[t].want >= 0 {
+			wanted = append(wanted, t)
 		}
-		if n == 0 {
-			first = slice[t].want
-		}
-		simd.RMSNorm(s.norm[n*hidden:][:hidden], s.x[t*hidden:][:hidden], m.norm, m.cfg.RMSNormEps)
-		n++
 	}
+	s.wanted = wanted
+	n := len(wanted)
 	if n == 0 {
 		return nil
 	}
-	return b.multiply(ctx, n, s.norm, product{&m.lmHead, b.logits[first*vocab:][:n*vocab]})
+	s.final.Grow(n)
+	if err := b.each(ctx, n, func(i int) {
+		x := s.x.row(wanted[i])
+		simd.Add(x, s.delta.row(wanted[i]))
+		simd.RMSNorm(s.final.Row(i), x, m.norm, m.cfg.RMSNormEps)
+		s.final.Convert(i, 0, s.final.Width)
+	}); err != nil {
+		return err
+	}
+	first := slice[wanted[0]].want
+	return b.multiply(ctx, n, &s.final, product{m.lmHead, b.logits[first*vocab:][:n*vocab], vocab})
 }
 
 // run is Pool.Run that stops claiming work when ctx ends.

@@ -5,53 +5,130 @@ import (
 	"runtime/debug"
 
 	"github.com/llama-go/llama-go/internal/safe"
+	"github.com/llama-go/llama-go/simd"
 	"github.com/llama-go/llama-go/weights"
 )
 
-// touchStep is how many bytes are touched between two looks at the context and
-// two progress reports.
-const touchStep = 8 << 20
+// loadStep is how many bytes are read between two looks at the context and two
+// progress reports.
+const loadStep = 8 << 20
 
 // pageBytes is no larger than a page of any machine that Go runs on.
 const pageBytes = 4096
 
-// load binds the model and touches every page of its weights once.
-func load(ctx context.Context, cfg weights.Config, src weights.Source, progress func(done, total int64)) (*model, error) {
-	if progress == nil {
-		progress = func(done, total int64) {}
+// loader reads all weights once: matrices that the plan multiplies from panels
+// are packed, one after another, by the whole team; of the others every page is
+// touched.
+type loader struct {
+	ctx         context.Context
+	plan        *simd.Plan
+	pool        *simd.Pool
+	progress    func(done, total int64)
+	done, total int64
+}
+
+// load binds the model and loads its weights. The panels lie in the memory that
+// it returns.
+func (l *loader) load(cfg weights.Config, src weights.Source) (m *model, panels *simd.Memory, err error) {
+	if l.progress == nil {
+		l.progress = func(done, total int64) {}
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	var m *model
-	err := safe.Call(func() (err error) {
-		var tensors [][]byte
-		var total int64
-		m, err = bind(cfg, src, func(data []byte) error {
-			tensors = append(tensors, data)
-			total += int64(len(data))
-			return ctx.Err()
-		})
-		if err != nil {
+	err = safe.Call(func() (err error) {
+		var tensors []tensor
+		if m, tensors, err = bind(l.ctx, cfg, src); err != nil {
 			return err
 		}
-		var done int64
-		for _, data := range tensors {
-			for len(data) > 0 {
-				n := min(len(data), touchStep)
-				touch(data[:n])
-				data, done = data[n:], done+int64(n)
-				if err := ctx.Err(); err != nil {
-					return err
-				}
-				progress(done, total)
-			}
-		}
-		return nil
+		panels, err = l.read(m, tensors)
+		return err
 	})
-	return m, classify(err)
+	return m, panels, classify(err)
+}
+
+// read loads tensor after tensor.
+func (l *loader) read(m *model, tensors []tensor) (panels *simd.Memory, err error) {
+	size := 0
+	for _, t := range tensors {
+		l.total += int64(len(t.data))
+		if l.packs(m, t.matrix) {
+			size += roundUp(t.matrix.PanelBytes(), pageBytes)
+		}
+	}
+	if panels, err = simd.NewMemory(size); err != nil {
+		return nil, err
+	}
+	free := panels.Bytes
+	defer func() {
+		if err != nil {
+			panels.Free()
+		}
+	}()
+	for _, t := range tensors {
+		if !l.packs(m, t.matrix) {
+			if err := l.touch(t.data); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		packed := l.plan.Panels(t.matrix, free)
+		if err := l.pack(&packed, t); err != nil {
+			return nil, err
+		}
+		free = free[roundUp(t.matrix.PanelBytes(), pageBytes):]
+		*t.matrix = packed
+	}
+	return panels, nil
+}
+
+// packs tells whether a matrix is read from panels. Embeddings that are only
+// looked up stay where they are.
+func (l *loader) packs(m *model, w *simd.Matrix) bool {
+	return w != nil && l.plan.Packs(w.Type) && (w != m.embedTokens || w == m.lmHead)
+}
+
+// pack fills the panels of a stored matrix.
+func (l *loader) pack(packed *simd.Matrix, t tensor) error {
+	const few = 4 // panels of a chunk
+	n := packed.Panels()
+	batch := max(few, n*loadStep/max(loadStep, len(t.data)))
+	before := l.done
+	for lo := 0; lo < n; lo += batch {
+		hi := min(n, lo+batch)
+		if err := l.pool.Run(chunks(hi-lo, few), func(_, c int) {
+			packed.PackPanels(t.matrix, lo+c*few, min(hi, lo+(c+1)*few))
+		}); err != nil {
+			return err
+		}
+		if err := l.report(before + int64(float64(len(t.data))*float64(hi)/float64(n))); err != nil {
+			return err
+		}
+	}
+	return l.ctx.Err()
 }
 
 // touch reads a byte of every page of data.
-//
+func (l *loader) touch(data []byte) error {
+	for len(data) > 0 {
+		n := min(len(data), loadStep)
+		touch(data[:n])
+		data = data[n:]
+		if err := l.report(l.done + int64(n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// report tells how far it is, unless the context has ended.
+func (l *loader) report(done int64) error {
+	if err := l.ctx.Err(); err != nil {
+		return err
+	}
+	l.done = done
+	l.progress(l.done, l.total)
+	return nil
+}
+
 //go:noinline
 func touch(data []byte) (sum byte) {
 	for i := 0; i < len(data); i += pageBytes {
@@ -59,3 +136,5 @@ func touch(data []byte) (sum byte) {
 	}
 	return sum + data[len(data)-1]
 }
+
+func roundUp(n, step int) int { return (n + step - 1) / step * step }

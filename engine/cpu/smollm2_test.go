@@ -40,6 +40,7 @@ type smolGolden struct {
 		LastTop    []idLogit  `json:"last_top"`
 		LastFixed  []float64  `json:"last_fixed"`
 		GreedyIDs  []int32    `json:"greedy_ids"`
+		Margins    []float64  `json:"margins"` // of greedy_ids over the second best
 		ExactSteps int        `json:"exact_steps"`
 	} `json:"prompts"`
 	Perplexity struct {
@@ -49,19 +50,19 @@ type smolGolden struct {
 	} `json:"perplexity"`
 }
 
-func smolLM2(t testing.TB) (smolGolden, engine.Backend, int) {
+func smolLM2(t testing.TB, mode engine.Precision) (smolGolden, engine.Backend, int) {
 	t.Helper()
 	if testing.Short() || raceDetector {
 		t.Skip("smollm2 takes tens of seconds, minutes under the race detector: not with -short or -race")
 	}
 	var g smolGolden
 	readGolden(t, &g, testdata.Dir(t), "smollm2", "golden.json")
-	ck, b := openCheckpoint(t, testdata.SmolLM2(t), 0)
+	ck, b := openCheckpoint(t, testdata.SmolLM2(t), mode, 0)
 	return g, b, ck.Config.VocabSize
 }
 
 func TestSmolLM2Prompts(t *testing.T) {
-	g, b, vocab := smolLM2(t)
+	g, b, vocab := smolLM2(t, engine.Exact)
 	for _, p := range g.Prompts {
 		t.Run(p.Name, func(t *testing.T) {
 			n := len(p.IDs)
@@ -98,8 +99,18 @@ func TestSmolLM2Prompts(t *testing.T) {
 }
 
 func TestSmolLM2Perplexity(t *testing.T) {
-	g, b, vocab := smolLM2(t)
-	ids, nll, worst := g.Perplexity.IDs, 0.0, 0.0
+	g, b, vocab := smolLM2(t, engine.Exact)
+	mean, worst := meanNLL(t, &g, b, vocab)
+	t.Logf("mean NLL %.6f, golden %.6f; max |ΔNLL| of a token %.1e", mean, g.Perplexity.MeanNLL, worst)
+	if !(math.Abs(mean-g.Perplexity.MeanNLL) <= smolNLL) {
+		t.Errorf("mean NLL %.6f, want %.6f ± %.0e", mean, g.Perplexity.MeanNLL, smolNLL)
+	}
+}
+
+// meanNLL runs the long text in chunks; worst is the largest difference of a
+// token's NLL from the golden one.
+func meanNLL(t *testing.T, g *smolGolden, b engine.Backend, vocab int) (mean, worst float64) {
+	ids, nll := g.Perplexity.IDs, 0.0
 	kv := blocks(0, len(ids)/engine.BlockSize+1)
 	const chunk = 256
 	for at := 0; at < len(ids); at += chunk {
@@ -113,19 +124,21 @@ func TestSmolLM2Perplexity(t *testing.T) {
 			}
 		}
 	}
-	mean := nll / float64(len(ids)-1)
-	t.Logf("mean NLL %.6f, golden %.6f; max |ΔNLL| of a token %.1e", mean, g.Perplexity.MeanNLL, worst)
-	if !(math.Abs(mean-g.Perplexity.MeanNLL) <= smolNLL) {
-		t.Errorf("mean NLL %.6f, want %.6f ± %.0e", mean, g.Perplexity.MeanNLL, smolNLL)
-	}
+	return nll / float64(len(ids)-1), worst
 }
 
 // The last logits of a prompt have the same bits from one step on two threads,
 // from uneven chunks beside another prompt on one thread, and from single
 // tokens.
 func TestSmolLM2BitsDoNotDependOnChunks(t *testing.T) {
-	g, two, _ := smolLM2(t)
-	_, one := openCheckpoint(t, testdata.SmolLM2(t), 1)
+	for _, mode := range modes {
+		t.Run(string(mode), func(t *testing.T) { checkSmolChunks(t, mode) })
+	}
+}
+
+func checkSmolChunks(t *testing.T, mode engine.Precision) {
+	g, two, _ := smolLM2(t, mode)
+	_, one := openCheckpoint(t, testdata.SmolLM2(t), mode, 1)
 	ids := g.Prompts[0].IDs
 	for len(ids) < 20 {
 		ids = append(ids, g.Prompts[1].IDs...)

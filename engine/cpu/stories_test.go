@@ -14,7 +14,7 @@ import (
 )
 
 // openCheckpoint opens a file or folder and a backend on it.
-func openCheckpoint(t testing.TB, path string, threads int) (*weights.Checkpoint, engine.Backend) {
+func openCheckpoint(t testing.TB, path string, mode engine.Precision, threads int) (*weights.Checkpoint, engine.Backend) {
 	t.Helper()
 	ck, err := weights.Open(context.Background(), path, weights.Options{})
 	if err != nil {
@@ -25,7 +25,7 @@ func openCheckpoint(t testing.TB, path string, threads int) (*weights.Checkpoint
 			t.Error(err)
 		}
 	})
-	return ck, open(t, ck.Config, ck, threads)
+	return ck, openIn(t, mode, ck.Config, ck, threads)
 }
 
 func readGolden(t testing.TB, into any, elem ...string) {
@@ -63,7 +63,7 @@ func TestStories260K(t *testing.T) {
 		} `json:"cases"`
 	}
 	readGolden(t, &golden, dir, "golden.json")
-	ck, b := openCheckpoint(t, filepath.Join(dir, "hf_f32"), 0)
+	ck, b := openCheckpoint(t, filepath.Join(dir, "hf_f32"), engine.Exact, 0)
 	vocab := ck.Config.VocabSize
 	for _, c := range golden.Cases {
 		t.Run(c.Prompt, func(t *testing.T) {

@@ -145,10 +145,16 @@ func (c *tinyCase) views() []weights.View {
 
 func (c *tinyCase) source() *weights.Memory { return weights.NewMemory(c.views(), weights.Halves) }
 
-// open opens a backend and closes it when the test ends.
+// open opens a backend in exact mode and closes it when the test ends.
 func open(t testing.TB, cfg weights.Config, src weights.Source, threads int) engine.Backend {
 	t.Helper()
-	b, err := cpu.Open(context.Background(), cfg, src, engine.BackendOptions{Precision: engine.Exact, Threads: threads}, nil)
+	return openIn(t, engine.Exact, cfg, src, threads)
+}
+
+// openIn is open in a named mode.
+func openIn(t testing.TB, mode engine.Precision, cfg weights.Config, src weights.Source, threads int) engine.Backend {
+	t.Helper()
+	b, err := cpu.Open(context.Background(), cfg, src, engine.BackendOptions{Precision: mode, Threads: threads}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,6 +164,18 @@ func open(t testing.TB, cfg weights.Config, src weights.Source, threads int) eng
 		}
 	})
 	return b
+}
+
+// modes are both numerics modes.
+var modes = []engine.Precision{engine.Exact, engine.Fast}
+
+// eachModeAndCase runs f for fewerCases in both modes.
+func eachModeAndCase(t *testing.T, f func(t *testing.T, mode engine.Precision, c *tinyCase)) {
+	for _, mode := range modes {
+		for _, c := range fewerCases(t) {
+			t.Run(string(mode)+"/"+c.Name, func(t *testing.T) { f(t, mode, &c) })
+		}
+	}
 }
 
 // step runs a batch that must succeed.

@@ -1,0 +1,150 @@
+package simd
+
+import (
+	"encoding/binary"
+	"math"
+
+	"github.com/llama-go/llama-go/simd/pure"
+)
+
+// PanelRows is the number of weight rows in a panel: the lanes of a tile. Lanes
+// are rows, so a product has no horizontal sum, and one layout serves one
+// activation row and many.
+//
+// A panel holds its rows whole, k (a multiple of kStep) outermost:
+//
+//	F32   [k][16] float32
+//	F16   [k][16] binary16
+//	BF16  [k/2][16][2] bfloat16
+//
+// and of blocks of 32 k, one after another:
+//
+//	Q8_0  [16] binary16 d, [8][16][4] bytes of q + 128
+//	Q4_0  [16] binary16 d, [4][16][4] bytes of the block's own two nibbles
+//	Q4_1  [16] binary16 d, [16] binary16 m, [4][16][4] bytes as in Q4_0
+//
+// Rows and elements beyond the matrix are zeros.
+const PanelRows = 16
+
+// kStep is what k of float panels, and of activations that meet them, is padded
+// to.
+const kStep = 8
+
+func roundUp(n, step int) int { return (n + step - 1) / step * step }
+
+// panelBytes is the size of one panel.
+func (t Type) panelBytes(cols int) int {
+	return PanelRows * t.RowBytes(t.paddedCols(cols))
+}
+
+func (t Type) paddedCols(cols int) int {
+	if typeInfo[t].block == 1 {
+		return roundUp(cols, kStep)
+	}
+	return cols
+}
+
+// PanelBytes is the memory that the panels of m take.
+func (m *Matrix) PanelBytes() int { return m.Panels() * m.Type.panelBytes(m.Cols) }
+
+// Panels is the number of panels of m.
+func (m *Matrix) Panels() int { return (m.Rows + PanelRows - 1) / PanelRows }
+
+// PackPanels writes panels [lo, hi) of the stored matrix src, whose twin in
+// panels m is.
+func (m *Matrix) PackPanels(src *Matrix, lo, hi int) {
+	size := m.Type.panelBytes(m.Cols)
+	for p := lo; p < hi; p++ {
+		panel := m.panels[p*size:][:size]
+		for lane := range min(PanelRows, m.Rows-p*PanelRows) {
+			packRow(m.Type, panel, lane, src.row(p*PanelRows+lane))
+		}
+	}
+}
+
+// packRow scatters a stored row to its lane of a panel that is zero.
+func packRow(t Type, panel []byte, lane int, row []byte) {
+	switch t {
+	case F32:
+		for k := 0; len(row) >= 4; k++ {
+			copy(panel[(k*PanelRows+lane)*4:][:4], row)
+			row = row[4:]
+		}
+	case F16:
+		for at := lane * 2; len(row) >= 2; at += PanelRows * 2 {
+			panel[at], panel[at+1] = row[0], row[1]
+			row = row[2:]
+		}
+	case BF16:
+		for at := lane * 4; len(row) >= 2; at += PanelRows * 4 {
+			n := copy(panel[at:][:4], row)
+			row = row[n:]
+		}
+	default:
+		packBlocks(t, panel, lane, row)
+	}
+}
+
+func packBlocks(t Type, panel []byte, lane int, row []byte) {
+	size, head := typeInfo[t].bytes, headBytes(t)
+	flip := uint32(0)
+	if t == Q8_0 {
+		flip = 0x80808080
+	}
+	for len(row) >= size {
+		b, p := row[:size], panel[:PanelRows*size]
+		for h := 0; h < head; h += 2 {
+			copy(p[h*PanelRows+lane*2:][:2], b[h:])
+		}
+		p = p[head*PanelRows+lane*4:]
+		for q := b[head:]; len(q) >= 4; q = q[4:] {
+			binary.LittleEndian.PutUint32(p, binary.LittleEndian.Uint32(q)^flip)
+			p = p[min(len(p), PanelRows*4):]
+		}
+		row, panel = row[size:], panel[PanelRows*size:]
+	}
+}
+
+// headBytes is the size of a block's scale and minimum.
+func headBytes(t Type) int {
+	if t == Q4_1 {
+		return 4
+	}
+	return 2
+}
+
+// unpackRow widens the lane of a panel: the values that the unit's exact tile
+// multiplies, and that the stored row decodes to.
+func unpackRow(t Type, dst []float32, panel []byte, lane int) {
+	switch t {
+	case F32:
+		for k := range dst {
+			dst[k] = math.Float32frombits(binary.LittleEndian.Uint32(panel[(k*PanelRows+lane)*4:]))
+		}
+	case F16:
+		for k := range dst {
+			dst[k] = pure.F16(binary.LittleEndian.Uint16(panel[(k*PanelRows+lane)*2:]))
+		}
+	case BF16:
+		for k := range dst {
+			dst[k] = pure.BF16(binary.LittleEndian.Uint16(panel[(k/2*PanelRows+lane)*4+k%2*2:]))
+		}
+	default:
+		size, head := typeInfo[t].bytes, headBytes(t)
+		flip := uint32(0)
+		if t == Q8_0 {
+			flip = 0x80808080
+		}
+		var block [34]byte
+		for b := block[:size]; len(dst) > 0; dst, panel = dst[32:], panel[PanelRows*size:] {
+			for h := 0; h < head; h += 2 {
+				copy(b[h:][:2], panel[h*PanelRows+lane*2:])
+			}
+			for at := head; at < size; at += 4 {
+				v := binary.LittleEndian.Uint32(panel[head*PanelRows+(at-head)*PanelRows+lane*4:])
+				binary.LittleEndian.PutUint32(b[at:], v^flip)
+			}
+			pureUnit.rows[t].decode(dst[:32], b)
+		}
+	}
+}

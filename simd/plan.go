@@ -1,0 +1,40 @@
+package simd
+
+import "unsafe"
+
+// A kernel multiplies panels of one weight type with activations of one form.
+type kernel struct {
+	what string // for people
+	form form
+	per  int  // weights of a row that n counts as one
+	half bool // of attention: binary16
+	// run computes rows rows of c, see avx512.Tile.
+	run func(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate int)
+}
+
+// Plan says what multiplies each weight type in one mode. Where a type has no
+// kernel, its matrices stay as they are stored and package pure computes.
+type Plan struct {
+	Fast    bool
+	kernels [numTypes]*kernel
+	kv      *kernel  // of attention: F32 or F16 panels; nil: rows of float32
+	why     []string // choices that may surprise
+}
+
+// NewPlan is the plan of this process for exact or fast mode. It follows from
+// the processor's features and DisableEnv, never from a timing.
+func NewPlan(fast bool) *Plan {
+	if active.plan == nil {
+		return &Plan{Fast: fast}
+	}
+	return active.plan(fast)
+}
+
+// Packs tells whether matrices of type t are multiplied from panels.
+func (p *Plan) Packs(t Type) bool { return p.kernels[t] != nil }
+
+// Panels is the twin of m in panels, still empty, in mem, which is zero and has
+// m.PanelBytes() bytes from an address that is a multiple of 64.
+func (p *Plan) Panels(m *Matrix, mem []byte) Matrix {
+	return Matrix{Type: m.Type, Rows: m.Rows, Cols: m.Cols, panels: mem[:m.PanelBytes()], kernel: p.kernels[m.Type]}
+}

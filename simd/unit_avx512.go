@@ -1,0 +1,82 @@
+//go:build amd64 && !purego
+
+package simd
+
+import (
+	"fmt"
+
+	"github.com/klauspost/cpuid/v2"
+
+	"github.com/llama-go/llama-go/simd/avx512"
+	"github.com/llama-go/llama-go/simd/pure"
+)
+
+// chooseUnit is the best unit for these features.
+func chooseUnit(fs features) *unit {
+	if !fs.has(featAVX512) {
+		return &pureUnit
+	}
+	return &unit{
+		name: "AVX-512",
+		dot:  pure.Dot, dot2: pure.Dot2, dot3: pure.Dot3,
+		add: avx512.Add, rmsNorm: avx512.RMSNorm, softmax: avx512.Softmax, siluMul: avx512.SiLUMul,
+		weightedSum: pure.WeightedSum, ropeHalves: avx512.RopeHalves, ropeInterleaved: pure.RopeInterleaved,
+		rows:    pureUnit.rows,
+		plan:    func(fast bool) *Plan { return avx512Plan(fs, cpuid.CPU.VendorID, fast) },
+		convert: avx512Convert,
+		toF16:   avx512.ToF16,
+	}
+}
+
+// avx512Plan chooses tiles. VDPBF16PS is used on AMD alone: elsewhere it is half
+// as fast as widening and FMA.
+func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
+	const fma, vnni, pairs = "FMA, float32 activations", "VNNI, int8 activations in blocks of 32", "VDPBF16PS, bfloat16 activations"
+	p := &Plan{Fast: fast}
+	p.kernels = [numTypes]*kernel{
+		F32:  {what: fma, per: 1, run: avx512.F32.Run},
+		F16:  {what: fma, per: 1, run: avx512.F16.Run},
+		BF16: {what: fma, per: 1, run: avx512.BF16.Run},
+		Q8_0: {what: fma, per: 32, run: avx512.ExactQ8_0.Run},
+		Q4_0: {what: fma, per: 32, run: avx512.ExactQ4_0.Run},
+		Q4_1: {what: fma, per: 32, run: avx512.ExactQ4_1.Run},
+	}
+	p.kv = p.kernels[F32]
+	if !fast {
+		return p
+	}
+	p.kv = &kernel{what: fma, per: 1, half: true, run: avx512.F16.Run}
+	switch {
+	case fs.has(featVNNI):
+		p.kernels[Q8_0] = &kernel{what: vnni, form: formBias128, per: 32, run: avx512.Int8Q8_0.Run}
+		p.kernels[Q4_0] = &kernel{what: vnni, form: formBias8, per: 32, run: avx512.Int8Q4_0.Run}
+		p.kernels[Q4_1] = &kernel{what: vnni, form: formSum, per: 32, run: avx512.Int8Q4_1.Run}
+	default:
+		p.why = append(p.why, "no VNNI: quantized types as in exact mode")
+	}
+	switch {
+	case !fs.has(featAVX5BF16):
+		p.why = append(p.why, "no AVX512_BF16: BF16 as in exact mode")
+	case vendor != cpuid.AMD:
+		p.why = append(p.why, "BF16 as in exact mode: VDPBF16PS is slower than FMA on this processor")
+	default:
+		p.kernels[BF16] = &kernel{what: pairs, form: formBF16, per: 1, run: avx512.BF16Pairs.Run}
+	}
+	return p
+}
+
+// avx512Convert makes a form of whole blocks.
+func avx512Convert(f form, dst []byte, src []float32) {
+	switch f {
+	case formBF16:
+		avx512.ToBF16(as[uint16](dst), src)
+	case formBias128:
+		avx512.QuantizeBias(dst, src, -128)
+	case formBias8:
+		avx512.QuantizeBias(dst, src, -8)
+	case formSum:
+		avx512.QuantizeSum(dst, src)
+	default:
+		panic(fmt.Sprintf("simd: no conversion to form %d", f))
+	}
+}
