@@ -119,9 +119,13 @@ var floatKinds = []floatKind{
 		"\tacc = fma(float32(w[k]), x[k], acc)",
 	}},
 	{"bf16pairs", "BF16Pairs", 32, 2, []string{
-		"BF16Pairs takes the panels of BF16 and bfloat16 activations; k counts pairs:",
+		"BF16Pairs takes the panels of BF16 and bfloat16 activations. On AMD it is, for",
+		"even k,",
 		"",
-		"\tacc = the VDPBF16PS of this processor on w[k], x[k] and acc",
+		"\tacc = fma(float32(w[k+1]), float32(x[k+1]), acc)",
+		"\tacc = fma(float32(w[k]), float32(x[k]), acc)",
+		"",
+		"where numbers below the normal ones are zeros.",
 	}},
 }
 

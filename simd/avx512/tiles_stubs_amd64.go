@@ -201,9 +201,13 @@ var F16 = Tiles{1: f16x1, 2: f16x2, 3: f16x3, 4: f16x4, 8: f16x8, 12: f16x12}
 //	acc = fma(float32(w[k]), x[k], acc)
 var BF16 = Tiles{1: bf16x1, 2: bf16x2, 3: bf16x3, 4: bf16x4, 8: bf16x8, 12: bf16x12}
 
-// BF16Pairs takes the panels of BF16 and bfloat16 activations; k counts pairs:
+// BF16Pairs takes the panels of BF16 and bfloat16 activations. On AMD it is, for
+// even k,
 //
-//	acc = the VDPBF16PS of this processor on w[k], x[k] and acc
+//	acc = fma(float32(w[k+1]), float32(x[k+1]), acc)
+//	acc = fma(float32(w[k]), float32(x[k]), acc)
+//
+// where numbers below the normal ones are zeros.
 var BF16Pairs = Tiles{1: bf16pairsx1, 2: bf16pairsx2, 3: bf16pairsx3, 4: bf16pairsx4, 8: bf16pairsx8, 12: bf16pairsx12}
 
 // ExactQ8_0 takes panels of Q8_0 and float32 activations:
