@@ -11,26 +11,34 @@ import (
 )
 
 // How a worker waits for the next region: it looks at the job pointer, yields
-// its processor every few looks (so that no other goroutine starves), and goes
+// its processor from time to time (so that no other goroutine starves), and goes
 // to sleep once nothing came for parkAfter.
 const (
-	looksPerYield = 64
-	yieldsPerTime = 16
-	parkAfter     = time.Millisecond
+	yieldEvery = 50 * time.Microsecond
+	parkAfter  = time.Millisecond
+	looks      = 16 // between two looks at the clock
 )
 
 // How Run waits for chunks that others hold: it looks for napAfter, which is
-// longer than a chunk takes, and then naps between looks. A worker that the
+// longer than most chunks take, and then naps between looks. A worker that the
 // system has stopped may need this very processor.
+//
+// Such a stall says that another process wants a processor. The caller then
+// works alone for stallRest times as long: it loses less by that than by waiting
+// again, and the worker's processor is left to the other process.
 const (
-	napAfter = 200 * time.Microsecond
-	nap      = 50 * time.Microsecond
+	napAfter    = 60 * time.Microsecond
+	nap         = 50 * time.Microsecond
+	stallRest   = 10
+	longestLone = 50 * time.Millisecond
 )
 
 // Pool is a team of goroutines that share the chunks of one region after
 // another. The caller of Run works too, so a pool of one has no goroutine.
-// Chunks are claimed from a counter: a thread that the system has stopped holds
-// up a region only while it holds a chunk.
+// Each has a run of neighbouring chunks, so that it reads memory as one stream
+// (half as fast again as two that take turns), and claims them from a counter;
+// who has none left claims from the others. A thread that the system has stopped
+// holds up a region only while it holds a chunk.
 //
 // Run is for one goroutine at a time. Close ends the workers.
 type Pool struct {
@@ -39,17 +47,39 @@ type Pool struct {
 	closed  atomic.Bool
 	workers []*worker
 	done    sync.WaitGroup
+	lone    time.Duration // until when the caller works alone, by the clock of now
 }
+
+var clock = time.Now()
+
+// now is a cheap monotonic clock.
+func now() time.Duration { return time.Since(clock) }
 
 // job is one region.
 type job struct {
 	f    func(worker, chunk int)
-	n    int64
-	_    [64]byte
-	next atomic.Int64 // the chunk that is claimed next
-	_    [64]byte
-	left atomic.Int64 // chunks that have not ended
+	runs []run // one for each goroutine
+	left atomic.Int64
 	err  atomic.Pointer[error]
+}
+
+// run is the chunks [next, end); next is the one that is claimed next. It fills
+// a cache line.
+type run struct {
+	next atomic.Int64
+	end  int64
+	_    [48]byte
+}
+
+// newJob cuts n chunks into runs.
+func newJob(n, size int, f func(worker, chunk int)) *job {
+	j := &job{f: f, runs: make([]run, size)}
+	j.left.Store(int64(n))
+	for i := range j.runs {
+		j.runs[i].next.Store(int64(n * i / size))
+		j.runs[i].end = int64(n * (i + 1) / size)
+	}
+	return j
 }
 
 type worker struct {
@@ -98,9 +128,9 @@ func (p *Pool) Run(n int, f func(worker, chunk int)) error {
 		return nil
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	j := &job{f: f, n: int64(n)}
-	j.left.Store(int64(n))
-	if n > 1 && p.size > 1 {
+	j := newJob(n, p.size, f)
+	if n > 1 && p.size > 1 && (p.lone == 0 || now() > p.lone) {
+		p.lone = 0
 		p.job.Store(j)
 		for _, w := range p.workers {
 			if w.parked.CompareAndSwap(true, false) {
@@ -109,7 +139,9 @@ func (p *Pool) Run(n int, f func(worker, chunk int)) error {
 		}
 	}
 	j.drain(0)
-	j.wait()
+	if stall := j.wait(); stall > 0 {
+		p.lone = now() + min(stallRest*stall, longestLone)
+	}
 	if e := j.err.Load(); e != nil {
 		return *e
 	}
@@ -131,7 +163,7 @@ func (p *Pool) Close() {
 
 // await returns the job after last, or nil when the pool closes.
 func (p *Pool) await(w *worker, last *job) *job {
-	var since time.Time
+	var since, yielded time.Duration
 	for i := 1; ; i++ {
 		if p.closed.Load() {
 			return nil
@@ -139,18 +171,18 @@ func (p *Pool) await(w *worker, last *job) *job {
 		if j := p.job.Load(); j != last {
 			return j
 		}
-		if i%looksPerYield != 0 {
+		if pause(); i%looks != 0 {
 			continue
 		}
-		runtime.Gosched()
-		if i%(looksPerYield*yieldsPerTime) != 0 {
-			continue
-		}
-		if since.IsZero() {
-			since = time.Now()
-		} else if time.Since(since) > parkAfter {
+		switch t := now(); {
+		case since == 0:
+			since, yielded = t, t
+		case t-since > parkAfter:
 			p.park(w, last)
-			since, i = time.Time{}, 0
+			since = 0
+		case t-yielded > yieldEvery:
+			runtime.Gosched()
+			yielded = t
 		}
 	}
 }
@@ -165,34 +197,40 @@ func (p *Pool) park(w *worker, last *job) {
 	<-w.wake
 }
 
-// wait returns when every chunk has ended.
-func (j *job) wait() {
-	var since time.Time
+// wait returns when every chunk has ended, and how long it has waited beyond
+// napAfter.
+func (j *job) wait() (stall time.Duration) {
+	var since time.Duration
 	for i := 1; j.left.Load() > 0; i++ {
-		if i%looksPerYield != 0 {
+		if pause(); i%looks != 0 {
 			continue
 		}
-		runtime.Gosched()
-		if since.IsZero() {
-			since = time.Now()
-		} else if time.Since(since) > napAfter {
+		t := now()
+		if since == 0 {
+			since = t
+		}
+		if stall = t - since - napAfter; stall > 0 {
 			time.Sleep(nap)
 		}
 	}
+	return max(0, stall)
 }
 
-// drain works on chunks until none is left to claim.
+// drain works on chunks until none is left to claim, its own first.
 func (j *job) drain(worker int) {
-	for {
-		c := j.next.Add(1) - 1
-		if c >= j.n {
-			return
-		}
-		if j.err.Load() == nil {
-			if err := safe.Call(func() error { j.f(worker, int(c)); return nil }); err != nil {
-				j.err.CompareAndSwap(nil, &err)
+	for i := range j.runs {
+		r := &j.runs[(worker+i)%len(j.runs)]
+		for {
+			c := r.next.Add(1) - 1
+			if c >= r.end {
+				break
 			}
+			if j.err.Load() == nil {
+				if err := safe.Call(func() error { j.f(worker, int(c)); return nil }); err != nil {
+					j.err.CompareAndSwap(nil, &err)
+				}
+			}
+			j.left.Add(-1)
 		}
-		j.left.Add(-1)
 	}
 }
