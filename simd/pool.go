@@ -25,12 +25,13 @@ const (
 //
 // Such a stall says that another process wants a processor. The caller then
 // works alone for stallRest times as long: it loses less by that than by waiting
-// again, and the worker's processor is left to the other process.
+// again, and the worker's processor is left to the other process. A stall soon
+// after a rest makes the next rest twice as long, up to longestRest.
 const (
 	napAfter    = 60 * time.Microsecond
 	nap         = 50 * time.Microsecond
 	stallRest   = 10
-	longestLone = 50 * time.Millisecond
+	longestRest = 250 * time.Millisecond
 )
 
 // Pool is a team of goroutines that share the chunks of one region after
@@ -48,6 +49,7 @@ type Pool struct {
 	workers []*worker
 	done    sync.WaitGroup
 	lone    time.Duration // until when the caller works alone, by the clock of now
+	rest    time.Duration // how long that is
 }
 
 var clock = time.Now()
@@ -130,7 +132,6 @@ func (p *Pool) Run(n int, f func(worker, chunk int)) error {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	j := newJob(n, p.size, f)
 	if n > 1 && p.size > 1 && (p.lone == 0 || now() > p.lone) {
-		p.lone = 0
 		p.job.Store(j)
 		for _, w := range p.workers {
 			if w.parked.CompareAndSwap(true, false) {
@@ -140,12 +141,23 @@ func (p *Pool) Run(n int, f func(worker, chunk int)) error {
 	}
 	j.drain(0)
 	if stall := j.wait(); stall > 0 {
-		p.lone = now() + min(stallRest*stall, longestLone)
+		p.stalled(stall)
 	}
 	if e := j.err.Load(); e != nil {
 		return *e
 	}
 	return nil
+}
+
+// stalled begins a rest.
+func (p *Pool) stalled(stall time.Duration) {
+	t := now()
+	if t-p.lone < p.rest {
+		p.rest = min(2*p.rest, longestRest)
+	} else {
+		p.rest = min(stallRest*stall, longestRest)
+	}
+	p.lone = t + p.rest
 }
 
 // Close ends the workers and waits for them. No Run may be under way.

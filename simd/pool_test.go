@@ -102,6 +102,46 @@ func TestPoolAtTheEdgeOfSleep(t *testing.T) {
 	}
 }
 
+// A chunk that takes long makes the caller work alone for a while, longer when
+// it happens again at once.
+func TestPoolRestsAfterStalls(t *testing.T) {
+	p := NewPool(2)
+	defer p.Close()
+	p.stalled(time.Millisecond)
+	if p.rest != stallRest*time.Millisecond || p.lone <= now() {
+		t.Errorf("after a stall of 1 ms it rests %v", p.rest)
+	}
+	for range 20 {
+		p.stalled(time.Millisecond)
+	}
+	if p.rest != longestRest {
+		t.Errorf("after many stalls it rests %v, want %v", p.rest, longestRest)
+	}
+	alone := func() bool {
+		var others atomic.Int32
+		if err := p.Run(100, func(worker, _ int) {
+			if worker != 0 {
+				others.Add(1)
+			}
+			time.Sleep(10 * time.Microsecond)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return others.Load() == 0
+	}
+	if !alone() {
+		t.Error("the worker worked during the rest")
+	}
+	p.lone = now() - 2*longestRest
+	if alone() {
+		t.Error("the worker did not come back after the rest")
+	}
+	p.stalled(time.Millisecond)
+	if p.rest != stallRest*time.Millisecond {
+		t.Errorf("long after a stall it rests %v", p.rest)
+	}
+}
+
 func BenchmarkPoolRun(b *testing.B) {
 	p := NewPool(0)
 	defer p.Close()

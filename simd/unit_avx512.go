@@ -20,7 +20,7 @@ func chooseUnit(fs features) *unit {
 		name: "AVX-512",
 		dot:  pure.Dot, dot2: pure.Dot2, dot3: pure.Dot3,
 		add: avx512.Add, rmsNorm: avx512.RMSNorm, softmax: avx512.Softmax, siluMul: avx512.SiLUMul,
-		weightedSum: pure.WeightedSum, ropeHalves: avx512.RopeHalves, ropeInterleaved: pure.RopeInterleaved,
+		weightedSum: pure.WeightedSum, ropeHalves: avx512.RopeHalves, ropeInterleaved: avx512.RopeInterleaved,
 		rows:    pureUnit.rows,
 		plan:    func(fast bool) *Plan { return avx512Plan(fs, cpuid.CPU.VendorID, fast) },
 		convert: avx512Convert,

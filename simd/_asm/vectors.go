@@ -199,6 +199,50 @@ func (a *asm) ropeHalves() {
 	a.ret()
 }
 
+// ropeInterleaved: pairs x[2i], x[2i+1]; eight cosines and sines serve a vector
+// of sixteen elements.
+func (a *asm) ropeInterleaved() {
+	a.fn("ropeInterleaved", "(x, cos, sin unsafe.Pointer, n int)")
+	a.load("x:SI", "cos:AX", "sin:BX", "n:CX")
+	a.i("MOVQ $0x0303020201010000, R13")
+	a.i("VMOVQ R13, X6")
+	a.i("MOVQ $0x0707060605050404, R13")
+	a.i("VPINSRQ $1, R13, X6, X6")
+	a.i("VPMOVZXBD X6, Z30") // 0 0 1 1 … 7 7
+	turn := func(mask2, mask1, zero string) {
+		a.i("VMOVUPS%s (SI), %sZ0", zero, mask2)
+		a.i("VMOVUPS%s (AX), %sY2", zero, mask1)
+		a.i("VMOVUPS%s (BX), %sY3", zero, mask1)
+		a.i("VPERMPS Z2, Z30, Z2")
+		a.i("VPERMPS Z3, Z30, Z3")
+		a.i("VPERMILPS $0xb1, Z0, Z1")
+		a.i("VMULPS Z3, Z1, Z1")
+		a.i("VFMADDSUB231PS Z2, Z0, Z1") // x·cos -+ its neighbour·sin
+		a.i("VMOVUPS Z1, %s(SI)", mask2)
+	}
+	a.label("loop")
+	a.i("CMPQ CX, $8")
+	a.i("JLT tail")
+	turn("", "", "")
+	a.i("ADDQ $64, SI")
+	a.i("ADDQ $32, AX")
+	a.i("ADDQ $32, BX")
+	a.i("SUBQ $8, CX")
+	a.i("JMP loop")
+	a.label("tail")
+	a.i("TESTQ CX, CX")
+	a.i("JZ done")
+	a.i("MOVL $0xffff, R13")
+	a.i("BZHIL CX, R13, R8")
+	a.i("KMOVW R8, K1")
+	a.i("ADDQ CX, CX")
+	a.i("BZHIL CX, R13, R8")
+	a.i("KMOVW R8, K2")
+	turn("K2, ", "K1, ", ".Z")
+	a.label("done")
+	a.ret()
+}
+
 // quantize writes activation blocks; n is a multiple of 32. The largest
 // magnitude is found on integers, where a NaN is larger than all numbers; the
 // factor 127/max is cut to the largest float32, which is right for zeros too.
@@ -278,6 +322,7 @@ func (a *asm) vectors() {
 	a.softmax()
 	a.siluMul()
 	a.ropeHalves()
+	a.ropeInterleaved()
 	a.quantize("quantizeBias", false)
 	a.quantize("quantizeSum", true)
 	a.toF16()

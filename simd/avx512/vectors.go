@@ -97,6 +97,19 @@ func RopeHalves(x, cos, sin []float32) { // x: (2n,), cos, sin: (n,)
 	ropeHalves(ptr(x), ptr(cos), ptr(sin), len(cos))
 }
 
+// RopeInterleaved turns the pairs (x[2i], x[2i+1]) of one head:
+//
+//	for i := range cos {
+//		a, b := x[2*i], x[2*i+1]
+//		x[2*i] = fma(a, cos[i], -(b*sin[i]))
+//		x[2*i+1] = fma(b, cos[i], a*sin[i])
+//	}
+func RopeInterleaved(x, cos, sin []float32) { // x: (2n,), cos, sin: (n,)
+	checkLen("RopeInterleaved", 2*len(cos), len(x))
+	checkLen("RopeInterleaved", len(cos), len(sin))
+	ropeInterleaved(ptr(x), ptr(cos), ptr(sin), len(cos))
+}
+
 // BlockBytes is the size of an int8 activation block: a float32 scale, four
 // bytes of sum, 32 int8.
 const BlockBytes = 40

@@ -398,6 +398,56 @@ loopDone:
 	VZEROUPPER
 	RET
 
+// func ropeInterleaved(x, cos, sin unsafe.Pointer, n int)
+TEXT ·ropeInterleaved(SB), NOSPLIT, $0-32
+	MOVQ x+0(FP), SI
+	MOVQ cos+8(FP), AX
+	MOVQ sin+16(FP), BX
+	MOVQ n+24(FP), CX
+	MOVQ $0x0303020201010000, R13
+	VMOVQ R13, X6
+	MOVQ $0x0707060605050404, R13
+	VPINSRQ $1, R13, X6, X6
+	VPMOVZXBD X6, Z30
+loop:
+	CMPQ CX, $8
+	JLT tail
+	VMOVUPS (SI), Z0
+	VMOVUPS (AX), Y2
+	VMOVUPS (BX), Y3
+	VPERMPS Z2, Z30, Z2
+	VPERMPS Z3, Z30, Z3
+	VPERMILPS $0xb1, Z0, Z1
+	VMULPS Z3, Z1, Z1
+	VFMADDSUB231PS Z2, Z0, Z1
+	VMOVUPS Z1, (SI)
+	ADDQ $64, SI
+	ADDQ $32, AX
+	ADDQ $32, BX
+	SUBQ $8, CX
+	JMP loop
+tail:
+	TESTQ CX, CX
+	JZ done
+	MOVL $0xffff, R13
+	BZHIL CX, R13, R8
+	KMOVW R8, K1
+	ADDQ CX, CX
+	BZHIL CX, R13, R8
+	KMOVW R8, K2
+	VMOVUPS.Z (SI), K2, Z0
+	VMOVUPS.Z (AX), K1, Y2
+	VMOVUPS.Z (BX), K1, Y3
+	VPERMPS Z2, Z30, Z2
+	VPERMPS Z3, Z30, Z3
+	VPERMILPS $0xb1, Z0, Z1
+	VMULPS Z3, Z1, Z1
+	VFMADDSUB231PS Z2, Z0, Z1
+	VMOVUPS Z1, K2, (SI)
+done:
+	VZEROUPPER
+	RET
+
 // func quantizeBias(dst, x unsafe.Pointer, n, bias int)
 TEXT ·quantizeBias(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), DI

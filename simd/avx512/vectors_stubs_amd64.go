@@ -25,6 +25,9 @@ func siluMul(dst, gate, up unsafe.Pointer, n int)
 func ropeHalves(x, cos, sin unsafe.Pointer, n int)
 
 //go:noescape
+func ropeInterleaved(x, cos, sin unsafe.Pointer, n int)
+
+//go:noescape
 func quantizeBias(dst, x unsafe.Pointer, n, bias int)
 
 //go:noescape

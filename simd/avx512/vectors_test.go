@@ -149,19 +149,24 @@ func TestNaNStays(t *testing.T) {
 	}
 }
 
-func TestRopeHalves(t *testing.T) {
+func TestRope(t *testing.T) {
 	needAVX512(t)
 	r := rand.New(rand.NewPCG(9, 10))
 	for n := 1; n <= 70; n++ {
 		x, cos, sin := row(t, r, 2*n), row(t, r, n), row(t, r, n)
-		want := make([]float32, 2*n)
+		want, pairs := make([]float32, 2*n), guarded[float32](t, 2*n)
 		for i := range n {
 			a, b := x[i], x[i+n]
+			pairs[2*i], pairs[2*i+1] = a, b
 			want[i] = fma32(a, cos[i], -(b * sin[i]))
 			want[i+n] = fma32(b, cos[i], a*sin[i])
 		}
 		RopeHalves(x, cos, sin)
 		checkRow(t, "RopeHalves", x, want, 0)
+		RopeInterleaved(pairs, cos, sin)
+		for i := range n {
+			checkRow(t, "RopeInterleaved", pairs[2*i:][:2], []float32{want[i], want[i+n]}, 0)
+		}
 	}
 }
 
