@@ -14,6 +14,7 @@ type Matrix struct {
 	f32        []float32 // the same memory, when Type is F32 and it lies aligned
 
 	panels []byte  // instead of data
+	stride int     // bytes from a panel to the next
 	kernel *kernel // what multiplies them
 }
 
@@ -40,7 +41,12 @@ func NewMatrix(t Type, rows, cols int, data []byte) (Matrix, error) {
 }
 
 // Bytes is the size of m in memory.
-func (m *Matrix) Bytes() int64 { return int64(len(m.data) + len(m.panels)) }
+func (m *Matrix) Bytes() int64 {
+	if m.kernel != nil {
+		return int64(m.PanelBytes())
+	}
+	return int64(len(m.data))
+}
 
 func (m *Matrix) row(r int) []byte {
 	rb := m.Type.RowBytes(m.Cols)
@@ -50,8 +56,7 @@ func (m *Matrix) row(r int) []byte {
 // Row widens row r to float32.
 func (m *Matrix) Row(dst []float32, r int) { // dst: (Cols,)
 	if m.kernel != nil {
-		size := m.Type.panelBytes(m.Cols)
-		unpackRow(m.Type, dst[:m.Cols], m.panels[r/PanelRows*size:][:size], r%PanelRows)
+		unpackRow(m.Type, dst[:m.Cols], m.panel(r/PanelRows), r%PanelRows)
 		return
 	}
 	active.rows[m.Type].decode(dst, m.row(r))
@@ -119,9 +124,8 @@ func (m *Matrix) mulPanels(dst []float32, stride, lo, hi int, x *Rows, n int, sc
 	a, lda := x.operand(m.kernel.form)
 	k := m.Type.paddedCols(m.Cols) / m.kernel.per
 	_ = dst[(n-1)*stride+hi-1]
-	size := m.Type.panelBytes(m.Cols)
 	for r := lo; r < hi; r += PanelRows {
-		panel := pointer(m.panels[r/PanelRows*size:][:size])
+		panel := pointer(m.panel(r / PanelRows))
 		if r+PanelRows <= hi {
 			m.kernel.run(n, k, a, panel, pointer(dst[r:]), lda, 4*stride, 0)
 			continue

@@ -50,12 +50,16 @@ func (m *Matrix) PanelBytes() int { return m.Panels() * m.Type.panelBytes(m.Cols
 // Panels is the number of panels of m.
 func (m *Matrix) Panels() int { return (m.Rows + PanelRows - 1) / PanelRows }
 
+// panel is the memory of panel p.
+func (m *Matrix) panel(p int) []byte {
+	return m.panels[p*m.stride:][:m.Type.panelBytes(m.Cols)]
+}
+
 // PackPanels writes panels [lo, hi) of the stored matrix src, whose twin in
 // panels m is.
 func (m *Matrix) PackPanels(src *Matrix, lo, hi int) {
-	size := m.Type.panelBytes(m.Cols)
 	for p := lo; p < hi; p++ {
-		panel := m.panels[p*size:][:size]
+		panel := m.panel(p)
 		for lane := range min(PanelRows, m.Rows-p*PanelRows) {
 			packRow(m.Type, panel, lane, src.row(p*PanelRows+lane))
 		}

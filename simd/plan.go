@@ -1,6 +1,9 @@
 package simd
 
-import "unsafe"
+import (
+	"fmt"
+	"unsafe"
+)
 
 // A kernel multiplies panels of one weight type with activations of one form.
 type kernel struct {
@@ -33,8 +36,24 @@ func NewPlan(fast bool) *Plan {
 // Packs tells whether matrices of type t are multiplied from panels.
 func (p *Plan) Packs(t Type) bool { return p.kernels[t] != nil }
 
-// Panels is the twin of m in panels, still empty, in mem, which is zero and has
-// m.PanelBytes() bytes from an address that is a multiple of 64.
+// Panels is the twin of m in panels, still empty, in mem, which is zero, begins
+// at an address that is a multiple of 64 and has m.PanelBytes() bytes.
 func (p *Plan) Panels(m *Matrix, mem []byte) Matrix {
-	return Matrix{Type: m.Type, Rows: m.Rows, Cols: m.Cols, panels: mem[:m.PanelBytes()], kernel: p.kernels[m.Type]}
+	return Matrix{Type: m.Type, Rows: m.Rows, Cols: m.Cols, panels: mem[:m.PanelBytes()],
+		stride: m.Type.panelBytes(m.Cols), kernel: p.kernels[m.Type]}
+}
+
+// PanelPair is Panels of two matrices of one type and shape whose panels take
+// turns in mem, of twice the bytes: products of both with the same rows, panel
+// by panel, read memory as one stream.
+func (p *Plan) PanelPair(a, b *Matrix, mem []byte) (Matrix, Matrix) {
+	if a.Type != b.Type || a.Rows != b.Rows || a.Cols != b.Cols {
+		panic(fmt.Sprintf("simd: PanelPair: %s of %d × %d and %s of %d × %d", a.Type, a.Rows, a.Cols, b.Type, b.Rows, b.Cols))
+	}
+	size := a.Type.panelBytes(a.Cols)
+	mem = mem[:2*a.PanelBytes()]
+	first, second := p.Panels(a, mem), p.Panels(b, mem[size:])
+	first.panels, first.stride = mem, 2*size
+	second.panels, second.stride = mem[size:], 2*size
+	return first, second
 }

@@ -136,6 +136,7 @@ func TestPoolRestsAfterStalls(t *testing.T) {
 	if alone() {
 		t.Error("the worker did not come back after the rest")
 	}
+	p.lone, p.rest = now()-2*longestRest, longestRest
 	p.stalled(time.Millisecond)
 	if p.rest != stallRest*time.Millisecond {
 		t.Errorf("long after a stall it rests %v", p.rest)

@@ -60,8 +60,11 @@ func (b *backend) gateUp(ctx context.Context, m *mlp, n int) error {
 	step := chunkRows(2*m.gateProj.Cols, n)
 	return b.run(ctx, chunks(rows, step), func(worker, c int) {
 		lo, hi := c*step, min(rows, (c+1)*step)
-		m.gateProj.MulRows(s.gate.F32, s.gate.Stride, lo, hi, &s.norm, n, s.panel[worker])
-		m.upProj.MulRows(s.up.data, s.up.stride, lo, hi, &s.norm, n, s.panel[worker])
+		for r := lo; r < hi; r += simd.PanelRows {
+			end := min(hi, r+simd.PanelRows)
+			m.gateProj.MulRows(s.gate.F32, s.gate.Stride, r, end, &s.norm, n, s.panel[worker])
+			m.upProj.MulRows(s.up.data, s.up.stride, r, end, &s.norm, n, s.panel[worker])
+		}
 		for t := range n {
 			g := s.gate.Row(t)[lo:hi]
 			simd.SiLUMul(g, g, s.up.row(t)[lo:hi])

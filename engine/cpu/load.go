@@ -47,37 +47,68 @@ func (l *loader) load(cfg weights.Config, src weights.Source) (m *model, panels 
 
 // read loads tensor after tensor.
 func (l *loader) read(m *model, tensors []tensor) (panels *simd.Memory, err error) {
-	size := 0
 	for _, t := range tensors {
 		l.total += int64(len(t.data))
-		if l.packs(m, t.matrix) {
-			size += roundUp(t.matrix.PanelBytes(), pageBytes)
-		}
 	}
-	if panels, err = simd.NewMemory(size); err != nil {
+	twins, panels, err := l.place(m, tensors)
+	if err != nil {
 		return nil, err
 	}
-	free := panels.Bytes
 	defer func() {
 		if err != nil {
 			panels.Free()
 		}
 	}()
 	for _, t := range tensors {
-		if !l.packs(m, t.matrix) {
+		twin, packs := twins[t.matrix]
+		if !packs {
 			if err := l.touch(t.data); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		packed := l.plan.Panels(t.matrix, free)
-		if err := l.pack(&packed, t); err != nil {
+		if err := l.pack(&twin, t); err != nil {
 			return nil, err
 		}
-		free = free[roundUp(t.matrix.PanelBytes(), pageBytes):]
-		*t.matrix = packed
+		*t.matrix = twin
 	}
 	return panels, nil
+}
+
+// place lays out the panels of all matrices that are packed, in the order in
+// which a step reads them; gate and up, which are read together, take turns.
+func (l *loader) place(m *model, tensors []tensor) (twins map[*simd.Matrix]simd.Matrix, panels *simd.Memory, err error) {
+	size := 0
+	for _, t := range tensors {
+		if l.packs(m, t.matrix) {
+			size += roundUp(t.matrix.PanelBytes(), 64)
+		}
+	}
+	if panels, err = simd.NewMemory(size); err != nil {
+		return nil, nil, err
+	}
+	twins = map[*simd.Matrix]simd.Matrix{}
+	free := panels.Bytes
+	take := func(n int) (mem []byte) {
+		mem, free = free[:n], free[roundUp(n, 64):]
+		return mem
+	}
+	upOf := map[*simd.Matrix]*simd.Matrix{}
+	for i := range m.layers {
+		upOf[m.layers[i].mlp.gateProj] = m.layers[i].mlp.upProj
+	}
+	for _, t := range tensors {
+		w := t.matrix
+		if _, placed := twins[w]; placed || !l.packs(m, w) {
+			continue
+		}
+		if up := upOf[w]; up != nil && up.Type == w.Type {
+			twins[w], twins[up] = l.plan.PanelPair(w, up, take(2*w.PanelBytes()))
+		} else {
+			twins[w] = l.plan.Panels(w, take(w.PanelBytes()))
+		}
+	}
+	return twins, panels, nil
 }
 
 // packs tells whether a matrix is read from panels. Embeddings that are only
