@@ -42,7 +42,8 @@ func (a *Attention) HeadBytes() int { return a.Block * (a.dim8 + a.dim16) * a.si
 // values is the part of a block's memory that holds values.
 func (a *Attention) values(kv []byte) []byte { return kv[a.Block*a.dim8*a.size:] }
 
-// Store writes the key and the value of position at of a block.
+// Store writes the key and the value of position at of a block. k and v are
+// scratch afterwards.
 func (a *Attention) Store(kv []byte, at int, k, v []float32) { // k, v: (Dim,)
 	values := a.values(kv)
 	switch {
@@ -50,14 +51,12 @@ func (a *Attention) Store(kv []byte, at int, k, v []float32) { // k, v: (Dim,)
 		copy(as[float32](kv)[at*a.Dim:], k)
 		copy(as[float32](values)[at*a.Dim:], v)
 	case a.kernel.half:
-		var half [256]uint16 // a multiple of PanelRows at a time
-		for i := 0; i < a.Dim; i += len(half) {
-			h := half[:min(len(half), a.Dim-i)]
-			active.toF16(h, k[i:][:len(h)])
-			storeKey(as[uint16](kv)[(at/PanelRows*a.dim8+i)*PanelRows+at%PanelRows:], h)
-			active.toF16(h, v[i:][:len(h)])
-			storeValue(as[uint16](values)[i*a.Block+at*PanelRows:], h, a.Block)
-		}
+		half := as[uint16](k)[:a.Dim] // never ahead of what is read
+		active.toF16(half, k)
+		storeKey(as[uint16](kv)[(at/PanelRows*a.dim8)*PanelRows+at%PanelRows:], half)
+		half = as[uint16](v)[:a.Dim]
+		active.toF16(half, v)
+		storeValue(as[uint16](values)[at*PanelRows:], half, a.Block)
 	default:
 		storeKey(as[float32](kv)[at/PanelRows*a.dim8*PanelRows+at%PanelRows:], k)
 		storeValue(as[float32](values)[at*PanelRows:], v, a.Block)

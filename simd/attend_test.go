@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -27,7 +28,7 @@ func newTimeline(r *rand.Rand, p *Plan, dim, n int, rubbish bool) *timeline {
 	for range n/block + 1 {
 		b := make([]byte, tl.a.HeadBytes())
 		for at := 0; rubbish && at < block; at++ {
-			tl.a.Store(b, at, bad, bad)
+			tl.a.Store(b, at, slices.Clone(bad), slices.Clone(bad))
 		}
 		tl.blocks = append(tl.blocks, b)
 	}
@@ -36,7 +37,7 @@ func newTimeline(r *rand.Rand, p *Plan, dim, n int, rubbish bool) *timeline {
 		for i := range k {
 			k[i], v[i] = float32(r.IntN(65)-32)/16, float32(r.IntN(65)-32)/16 // the same in 16 bits
 		}
-		tl.a.Store(tl.blocks[p/block], p%block, k, v)
+		tl.a.Store(tl.blocks[p/block], p%block, slices.Clone(k), slices.Clone(v))
 		tl.k, tl.v = append(tl.k, k), append(tl.v, v)
 	}
 	return tl
@@ -121,7 +122,7 @@ func TestAttendKeepsInfinityInItsPosition(t *testing.T) {
 		for i := range bad {
 			bad[i] = float32(math.Inf(1))
 		}
-		tl.a.Store(tl.blocks[0], 22, tl.k[22], bad)
+		tl.a.Store(tl.blocks[0], 22, slices.Clone(tl.k[22]), bad)
 		q := tl.queries(r, 12)
 		out := make([]float32, 12*64)
 		tl.a.Attend(out, 64, q, 1, 15, 12, &AttendScratch{Blocks: tl.blocks})

@@ -137,6 +137,8 @@ func QuantizeSum(dst []byte, x []float32) { // dst: (40n,), x: (32n,)
 //	for i, v := range x {
 //		dst[i] = v as binary16, ties to even
 //	}
+//
+// dst may be the beginning of x's memory.
 func ToF16(dst []uint16, x []float32) { // dst, x: (n,)
 	checkLen("ToF16", len(dst), len(x))
 	toF16(ptr(dst), ptr(x), len(x))
