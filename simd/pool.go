@@ -22,16 +22,9 @@ const (
 // How Run waits for chunks that others hold: it looks for napAfter, which is
 // longer than most chunks take, and then naps between looks. A worker that the
 // system has stopped may need this very processor.
-//
-// Such a stall says that another process wants a processor. The caller then
-// works alone for stallRest times as long: it loses less by that than by waiting
-// again, and the worker's processor is left to the other process. A stall soon
-// after a rest makes the next rest twice as long, up to longestRest.
 const (
-	napAfter    = 60 * time.Microsecond
-	nap         = 50 * time.Microsecond
-	stallRest   = 10
-	longestRest = 250 * time.Millisecond
+	napAfter = 60 * time.Microsecond
+	nap      = 50 * time.Microsecond
 )
 
 // Pool is a team of goroutines that share the chunks of one region after
@@ -48,14 +41,8 @@ type Pool struct {
 	closed  atomic.Bool
 	workers []*worker
 	done    sync.WaitGroup
-	lone    time.Duration // until when the caller works alone, by the clock of now
-	rest    time.Duration // how long that is
+	share   share
 }
-
-var clock = time.Now()
-
-// now is a cheap monotonic clock.
-func now() time.Duration { return time.Since(clock) }
 
 // job is one region.
 type job struct {
@@ -131,7 +118,7 @@ func (p *Pool) Run(n int, f func(worker, chunk int)) error {
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	j := newJob(n, p.size, f)
-	if n > 1 && p.size > 1 && (p.lone == 0 || now() > p.lone) {
+	if n > 1 && p.size > 1 && p.share.team(p.size) {
 		p.job.Store(j)
 		for _, w := range p.workers {
 			if w.parked.CompareAndSwap(true, false) {
@@ -140,24 +127,11 @@ func (p *Pool) Run(n int, f func(worker, chunk int)) error {
 		}
 	}
 	j.drain(0)
-	if stall := j.wait(); stall > 0 {
-		p.stalled(stall)
-	}
+	j.wait()
 	if e := j.err.Load(); e != nil {
 		return *e
 	}
 	return nil
-}
-
-// stalled begins a rest.
-func (p *Pool) stalled(stall time.Duration) {
-	t := now()
-	if t-p.lone < p.rest {
-		p.rest = min(2*p.rest, longestRest)
-	} else {
-		p.rest = min(stallRest*stall, longestRest)
-	}
-	p.lone = t + p.rest
 }
 
 // Close ends the workers and waits for them. No Run may be under way.
@@ -209,9 +183,8 @@ func (p *Pool) park(w *worker, last *job) {
 	<-w.wake
 }
 
-// wait returns when every chunk has ended, and how long it has waited beyond
-// napAfter.
-func (j *job) wait() (stall time.Duration) {
+// wait returns when every chunk has ended.
+func (j *job) wait() {
 	var since time.Duration
 	for i := 1; j.left.Load() > 0; i++ {
 		if pause(); i%looks != 0 {
@@ -221,11 +194,10 @@ func (j *job) wait() (stall time.Duration) {
 		if since == 0 {
 			since = t
 		}
-		if stall = t - since - napAfter; stall > 0 {
+		if t-since > napAfter {
 			time.Sleep(nap)
 		}
 	}
-	return max(0, stall)
 }
 
 // drain works on chunks until none is left to claim, its own first.

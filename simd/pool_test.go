@@ -102,44 +102,49 @@ func TestPoolAtTheEdgeOfSleep(t *testing.T) {
 	}
 }
 
-// A chunk that takes long makes the caller work alone for a while, longer when
-// it happens again at once.
-func TestPoolRestsAfterStalls(t *testing.T) {
+// A team that does not get its processors leaves the work to the caller for a
+// while, longer when it is so again, and comes back.
+func TestShareRests(t *testing.T) {
+	var s share
+	at := time.Second
+	s.judge(at, 0.9)
+	if s.until > at {
+		t.Error("it rests at a share of 0.9")
+	}
+	for _, want := range []time.Duration{firstRest, 2 * firstRest, 4 * firstRest, 8 * firstRest, 16 * firstRest, longestRest} {
+		s.judge(at, 0.67)
+		if got := s.until - at; got != want {
+			t.Errorf("it rests %v, want %v", got, want)
+		}
+		at = s.until + shareWindow
+	}
+	s.judge(at+10*shareWindow, 0.5)
+	if s.rest != firstRest {
+		t.Errorf("long after a rest it rests %v, want %v", s.rest, firstRest)
+	}
+}
+
+func TestPoolWorksAloneInARest(t *testing.T) {
 	p := NewPool(2)
 	defer p.Close()
-	p.stalled(time.Millisecond)
-	if p.rest != stallRest*time.Millisecond || p.lone <= now() {
-		t.Errorf("after a stall of 1 ms it rests %v", p.rest)
-	}
-	for range 20 {
-		p.stalled(time.Millisecond)
-	}
-	if p.rest != longestRest {
-		t.Errorf("after many stalls it rests %v, want %v", p.rest, longestRest)
-	}
-	alone := func() bool {
+	for _, rest := range []bool{true, false} {
+		p.share.until = now() - 1
+		if rest {
+			p.share.until = now() + time.Hour
+		}
 		var others atomic.Int32
 		if err := p.Run(100, func(worker, _ int) {
-			if worker != 0 {
-				others.Add(1)
-			}
-			time.Sleep(10 * time.Microsecond)
+			others.Add(int32(worker))
+			time.Sleep(20 * time.Microsecond)
 		}); err != nil {
 			t.Fatal(err)
 		}
-		return others.Load() == 0
-	}
-	if !alone() {
-		t.Error("the worker worked during the rest")
-	}
-	p.lone = now() - 2*longestRest
-	if alone() {
-		t.Error("the worker did not come back after the rest")
-	}
-	p.lone, p.rest = now()-2*longestRest, longestRest
-	p.stalled(time.Millisecond)
-	if p.rest != stallRest*time.Millisecond {
-		t.Errorf("long after a stall it rests %v", p.rest)
+		if rest && others.Load() > 0 {
+			t.Error("the worker worked during the rest")
+		}
+		if !rest && others.Load() == 0 {
+			t.Error("the worker did not come back after the rest")
+		}
 	}
 }
 
