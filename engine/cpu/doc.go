@@ -5,9 +5,14 @@
 // It imports engine, simd and weights, and never the scheduler, messaging or
 // the kernel.
 //
-// Weights are read where the files are mapped, in their stored type; a file
-// that shrinks under the mapping makes Step return a *WeightsGoneError, and the
-// backend stays unusable from then on. Results do not depend on the number of
-// threads, on how a prompt is cut into steps, or on the other rows of a batch:
-// every sum has one order, that of its kernel's doc comment in package simd.
+// Where the processor has a unit for it, matrices are packed at Open for that
+// unit, in memory of the backend's own, and the file's pages are given back; a
+// simd.Plan says which type is multiplied how in exact and in fast mode. Other
+// weights are read where the files are mapped, in their stored type; a file that
+// shrinks under the mapping makes Step return a *WeightsGoneError, and the
+// backend stays unusable from then on.
+//
+// Results do not depend on the number of threads, on how a prompt is cut into
+// steps, or on the other rows of a batch: every sum has one order, that of its
+// kernel's doc comment in package simd and its units.
 package cpu

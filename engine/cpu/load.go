@@ -17,13 +17,14 @@ const loadStep = 8 << 20
 const pageBytes = 4096
 
 // loader reads all weights once: matrices that the plan multiplies from panels
-// are packed, one after another, by the whole team; of the others every page is
-// touched.
+// are packed, one after another, by the whole team, and their files' pages given
+// back; of the others every page is touched.
 type loader struct {
 	ctx         context.Context
 	plan        *simd.Plan
 	pool        *simd.Pool
 	progress    func(done, total int64)
+	release     func(data []byte) // tells the source what will not be read again
 	done, total int64
 }
 
@@ -32,6 +33,10 @@ type loader struct {
 func (l *loader) load(cfg weights.Config, src weights.Source) (m *model, panels *simd.Memory, err error) {
 	if l.progress == nil {
 		l.progress = func(done, total int64) {}
+	}
+	l.release = func([]byte) {}
+	if r, ok := src.(interface{ Release(data []byte) }); ok {
+		l.release = r.Release
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	err = safe.Call(func() (err error) {
@@ -71,6 +76,7 @@ func (l *loader) read(m *model, tensors []tensor) (panels *simd.Memory, err erro
 			return nil, err
 		}
 		*t.matrix = twin
+		l.release(t.data)
 	}
 	return panels, nil
 }
