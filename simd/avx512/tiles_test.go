@@ -109,9 +109,9 @@ func BenchmarkTiles(b *testing.B) {
 	for _, ref := range references() {
 		panel := ref.panel(r, k)
 		row := ref.rows(make([]float32, k), k)
-		x := make([]byte, MaxRows*(len(row)+64))
-		c := make([]float32, MaxRows*16)
-		for _, rows := range []int{1, 4, 12} {
+		x := make([]byte, 16*(len(row)+64))
+		c := make([]float32, 16*16)
+		for _, rows := range []int{1, 2, 3, 4, 8, 12, 16} {
 			b.Run(fmt.Sprintf("%s/rows=%d", ref.name, rows), func(b *testing.B) {
 				for b.Loop() {
 					ref.tiles.Run(rows, k/ref.per, unsafe.Pointer(&x[0]), unsafe.Pointer(&panel[0]), unsafe.Pointer(&c[0]), len(row)+64, 64, 0)
