@@ -135,7 +135,7 @@ class Front(KernelCase):
 
     def test_complete_raw(self):
         cell = self.run_cell("%complete 1, 2, 3, 4, 5, 6, 7,")
-        self.assertTrue(cell.stdout.startswith(" 8,"), cell.stdout)
+        self.assertTrue(cell.stdout.rsplit("\x1b[K", 1)[-1].startswith(" 8,"), cell.stdout)
         cell = self.run_cell("%%complete\n1, 2, 3,\n4, 5, 6,")
         self.assertEqual(cell.reply["content"]["status"], "ok")
 
