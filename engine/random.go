@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"math"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -55,11 +56,13 @@ type randomSource struct {
 
 	mu      sync.Mutex
 	tensors map[string]*randomTensor
+	freed   int64 // released bytes that the system does not have back yet
 }
 
 type randomTensor struct {
-	shape []int
-	data  []byte // nil until made
+	shape    []int
+	data     []byte // nil until made
+	released bool   // made anew for whoever asks, and not kept
 }
 
 // size is the number of elements.
@@ -109,8 +112,36 @@ func (r *randomSource) WeightBytes() int64 {
 
 // Tensor returns a tensor, which it makes if need be.
 func (r *randomSource) Tensor(name string) (weights.View, bool) {
-	v, err := r.make(context.Background(), name, func(int64) {})
+	v, err := r.make(context.Background(), name, false, func(int64) {})
 	return v, err == nil && v.Data != nil
+}
+
+// freeStep is how many released bytes go back to the system together.
+const freeStep = 512 << 20
+
+// Release says that data, a tensor of this source, will not be read soon: a
+// backend has its own copy. The memory goes back to the system; Tensor makes
+// the same values again.
+func (r *randomSource) Release(data []byte) {
+	if len(data) == 0 {
+		return
+	}
+	r.mu.Lock()
+	for _, t := range r.tensors {
+		if len(t.data) > 0 && &t.data[0] == &data[0] {
+			t.data, t.released = nil, true
+			r.freed += int64(len(data))
+			break
+		}
+	}
+	free := r.freed >= freeStep
+	if free {
+		r.freed = 0
+	}
+	r.mu.Unlock()
+	if free {
+		debug.FreeOSMemory()
+	}
 }
 
 // Materialize makes the tensors that are not there yet, on all cores. When ctx ends it stops within
@@ -119,7 +150,7 @@ func (r *randomSource) Materialize(ctx context.Context, progress func(done, tota
 	total := r.WeightBytes()
 	var done int64
 	for _, name := range r.missing() {
-		v, err := r.make(ctx, name, func(part int64) {
+		v, err := r.make(ctx, name, true, func(part int64) {
 			if progress != nil {
 				progress(done+part, total)
 			}
@@ -142,21 +173,25 @@ func (r *randomSource) missing() []string {
 	return slices.DeleteFunc(slices.Clone(r.names), func(name string) bool { return r.tensors[name].data != nil })
 }
 
-func (r *randomSource) make(ctx context.Context, name string, progress func(part int64)) (weights.View, error) {
+// make returns a tensor and keeps it, unless it was released and keep is false.
+func (r *randomSource) make(ctx context.Context, name string, keep bool, progress func(part int64)) (weights.View, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	t := r.tensors[name]
 	if t == nil {
 		return weights.View{}, nil
 	}
-	if t.data == nil {
-		data := make([]byte, t.size()*r.dtype.BlockBytes())
+	data := t.data
+	if data == nil {
+		data = make([]byte, t.size()*r.dtype.BlockBytes())
 		if err := r.fill(ctx, data, name, progress); err != nil {
 			return weights.View{}, err
 		}
-		t.data = data
+		if keep || !t.released {
+			t.data = data
+		}
 	}
-	return weights.View{Name: name, DType: r.dtype, Shape: t.shape, Data: t.data}, nil
+	return weights.View{Name: name, DType: r.dtype, Shape: t.shape, Data: data}, nil
 }
 
 // fillStep is how many elements are made between two looks at the context. It is a

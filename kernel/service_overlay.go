@@ -90,9 +90,24 @@ func (o *overlay) QKOrder() weights.QKOrder { return o.base.QKOrder() }
 // RopeFactors implements weights.Source.
 func (o *overlay) RopeFactors() []float32 { return o.base.RopeFactors() }
 
-// WeightBytes is what the tensors take that are not in memory yet: the engine
-// counts it before it asks for them.
+// WeightBytes is what opening takes: the tensors that are not in memory yet, and
+// a backend's own copy of those that are, which it may need.
 func (o *overlay) WeightBytes() int64 {
+	n := checked.Of(o.missing())
+	for _, name := range o.names {
+		if v, ok := o.replaced[name]; ok {
+			n = n.Add(checked.Of(int64(len(v.Data))))
+		} else if o.dtype == 0 { // in files
+			v, _ := o.base.Tensor(name)
+			n = n.Add(checked.Of(int64(len(v.Data))))
+		}
+	}
+	b, _ := n.Int64() // it lies in memory or model.new has checked it
+	return b
+}
+
+// missing is what the tensors take that are not in memory yet.
+func (o *overlay) missing() int64 {
 	if o.dtype == 0 {
 		return 0 // a base in files
 	}
@@ -104,6 +119,14 @@ func (o *overlay) WeightBytes() int64 {
 	}
 	b, _ := n.Int64() // model.new has checked that it fits
 	return b
+}
+
+// Release implements what a backend tells its source of tensors that it has
+// copied: a base may let go of them.
+func (o *overlay) Release(data []byte) {
+	if base, ok := o.base.(interface{ Release(data []byte) }); ok {
+		base.Release(data)
+	}
 }
 
 func shapeSize(shape []int) checked.Size {
@@ -121,7 +144,7 @@ func (o *overlay) Materialize(ctx context.Context, progress func(done, total int
 	}); ok && len(o.replaced) == 0 {
 		return lazy.Materialize(ctx, progress)
 	}
-	total, done := o.WeightBytes(), int64(0)
+	total, done := o.missing(), int64(0)
 	for _, name := range o.names {
 		if _, ok := o.replaced[name]; ok || o.dtype == 0 {
 			continue

@@ -64,7 +64,7 @@ func (l *loader) read(m *model, tensors []tensor) (panels *simd.Memory, err erro
 			panels.Free()
 		}
 	}()
-	for _, t := range tensors {
+	for i, t := range tensors {
 		twin, packs := twins[t.matrix]
 		if !packs {
 			if err := l.touch(t.data); err != nil {
@@ -76,6 +76,7 @@ func (l *loader) read(m *model, tensors []tensor) (panels *simd.Memory, err erro
 			return nil, err
 		}
 		*t.matrix = twin
+		tensors[i].data = nil // the source may let go of it
 		l.release(t.data)
 	}
 	return panels, nil
