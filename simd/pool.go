@@ -118,7 +118,8 @@ func (p *Pool) Run(n int, f func(worker, chunk int)) error {
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	j := newJob(n, p.size, f)
-	if n > 1 && p.size > 1 && p.share.team(p.size) {
+	team := n > 1 && p.size > 1 && p.share.team(p.size)
+	if team {
 		p.job.Store(j)
 		for _, w := range p.workers {
 			if w.parked.CompareAndSwap(true, false) {
@@ -127,7 +128,9 @@ func (p *Pool) Run(n int, f func(worker, chunk int)) error {
 		}
 	}
 	j.drain(0)
-	j.wait()
+	if napped := j.wait(); team {
+		p.share.ended(napped)
+	}
 	if e := j.err.Load(); e != nil {
 		return *e
 	}
@@ -183,8 +186,8 @@ func (p *Pool) park(w *worker, last *job) {
 	<-w.wake
 }
 
-// wait returns when every chunk has ended.
-func (j *job) wait() {
+// wait returns when every chunk has ended, and how long it slept until then.
+func (j *job) wait() (napped time.Duration) {
 	var since time.Duration
 	for i := 1; j.left.Load() > 0; i++ {
 		if pause(); i%looks != 0 {
@@ -196,8 +199,10 @@ func (j *job) wait() {
 		}
 		if t-since > napAfter {
 			time.Sleep(nap)
+			napped += now() - t
 		}
 	}
+	return napped
 }
 
 // drain works on chunks until none is left to claim, its own first.

@@ -7,19 +7,23 @@ import "time"
 // member is slower than the caller alone; so the caller then works alone for a
 // while, and the processor is left to the other process.
 //
-// A team spins while it waits: over some milliseconds its processor time is the
-// wall time for each member, unless others run.
+// A team spins while it waits: its processor time is the wall time for each
+// member, unless others run. The system counts the time of running threads by
+// its ticks, some milliseconds, so a window must be long beside them.
 type share struct {
 	begin, cpu time.Duration // of the window that is measured
+	last       time.Duration // the end of the last region
+	napped     time.Duration // in the window
 	until      time.Duration // the caller works alone
 	rest       time.Duration // how long that was
 }
 
 const (
-	shareWindow = 5 * time.Millisecond
+	shareWindow = 50 * time.Millisecond
+	shareGap    = time.Millisecond / 2 // a longer pause between regions ends a window
 	enoughShare = 0.85
-	firstRest   = 20 * time.Millisecond
-	longestRest = 320 * time.Millisecond // a window in between costs 2 %
+	firstRest   = 2 * shareWindow
+	longestRest = 32 * shareWindow // a window in between costs 1 %
 )
 
 // clock is where now counts from.
@@ -34,15 +38,24 @@ func (s *share) team(size int) bool {
 	if t < s.until {
 		return false
 	}
-	if elapsed := t - s.begin; elapsed > shareWindow {
-		cpu := processTime()
-		// Longer windows hold a time in which the team slept.
-		if elapsed < 2*shareWindow && cpu > 0 {
-			s.judge(t, float64(cpu-s.cpu)/float64(elapsed)/float64(size))
-		}
-		s.begin, s.cpu = t, cpu
+	elapsed := t - s.begin
+	paused := t-s.last > shareGap // the workers may have gone to sleep
+	if elapsed < shareWindow && !paused {
+		return true
 	}
+	cpu := processTime()
+	if !paused && cpu > 0 {
+		s.judge(t, float64(cpu-s.cpu+s.napped)/float64(elapsed)/float64(size))
+	}
+	s.begin, s.cpu, s.napped = t, cpu, 0
 	return t >= s.until
+}
+
+// ended tells of a region that the team has worked on, and how long the caller
+// slept in it.
+func (s *share) ended(napped time.Duration) {
+	s.last = now()
+	s.napped += napped
 }
 
 // judge begins a rest when the share of a window is too small: twice as long as
@@ -51,7 +64,7 @@ func (s *share) judge(t time.Duration, share float64) {
 	if share >= enoughShare {
 		return
 	}
-	if s.rest > 0 && t-s.until < 4*shareWindow {
+	if s.rest > 0 && t-s.until < 2*shareWindow {
 		s.rest = min(2*s.rest, longestRest)
 	} else {
 		s.rest = firstRest
