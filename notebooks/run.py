@@ -91,6 +91,7 @@ def execute(path: Path) -> nbformat.NotebookNode:
             kernel_name=nb.metadata.kernelspec.name,
             timeout=CELL_TIMEOUT_S,
             resources={"metadata": {"path": str(path.parent)}},
+            coalesce_streams=True,
             on_cell_start=show,
         )
         client.execute()
