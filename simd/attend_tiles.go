@@ -17,6 +17,10 @@ const tailPositions = kStep + (tileRows+kStep-1)/kStep*kStep
 // that grows from one position to the next and is zero beyond, so that what lies
 // in memory after a position, another position's value or what a block held
 // before, cannot reach it: zero times infinity would be no zero.
+//
+// One position reads its blocks from memory, in pieces too short for the
+// processor to see them coming: each piece asks for the same one of the next
+// block.
 func (a *Attention) attendTiles(dst []float32, stride int, q []float32, group, first, n int, s *AttendScratch) {
 	rows, end := n*group, first+n
 	width := roundUp(end, 64) + PanelRows
@@ -25,7 +29,11 @@ func (a *Attention) attendTiles(dst []float32, stride int, q []float32, group, f
 	scores, out := s.scores[:rows*width], s.out[:rows*a.dim16]
 
 	for p := 0; p < end; p += PanelRows {
-		k := s.Blocks[p/a.Block][p%a.Block*a.dim8*a.size:]
+		at, size := p%a.Block*a.dim8*a.size, PanelRows*a.dim8*a.size
+		k := s.Blocks[p/a.Block][at:]
+		if ahead := p + a.Block; n == 1 && ahead < end {
+			active.prefetch(s.Blocks[ahead/a.Block][at:][:size])
+		}
 		a.kernel.run(rows, a.dim8, pointer(q[:rows*a.dim8]), pointer(k), pointer(scores[p:]), 4*a.dim8, 4*width, 0)
 	}
 	for r := range rows {
@@ -34,7 +42,11 @@ func (a *Attention) attendTiles(dst []float32, stride int, q []float32, group, f
 	clear(out)
 	full := (first + 1) / kStep * kStep
 	for p := 0; p < full; p += a.Block {
-		a.addValues(out, scores[p:], width, a.values(s.Blocks[p/a.Block]), a.Block, rows, min(a.Block, full-p))
+		var next []byte
+		if ahead := p + a.Block; n == 1 && ahead < full {
+			next = a.values(s.Blocks[ahead/a.Block])
+		}
+		a.addValues(out, scores[p:], width, a.values(s.Blocks[p/a.Block]), next, a.Block, rows, min(a.Block, full-p))
 	}
 	a.attendTail(out, scores, width, group, first, n, full, s)
 	for r := range rows {
@@ -64,15 +76,19 @@ func (a *Attention) attendTail(out, scores []float32, width, group, first, n, fu
 		for h := range group {
 			clear(own[h*width+p+1-full : h*width+m])
 		}
-		a.addValues(out[t*group*a.dim16:], own, width, s.tail, tailPositions, group, m)
+		a.addValues(out[t*group*a.dim16:], own, width, s.tail, nil, tailPositions, group, m)
 	}
 }
 
 // addValues adds m positions of values, panels of block positions, each times
-// its score, to rows rows of out.
-func (a *Attention) addValues(out, scores []float32, width int, values []byte, block, rows, m int) {
+// its score, to rows rows of out. next, unless nil, are the values that follow.
+func (a *Attention) addValues(out, scores []float32, width int, values, next []byte, block, rows, m int) {
+	size := block * PanelRows * a.size
 	for d := range a.dim16 / PanelRows {
-		a.kernel.run(rows, m, pointer(scores), unsafe.Pointer(&values[d*block*PanelRows*a.size]),
+		if next != nil {
+			active.prefetch(next[d*size:][:size])
+		}
+		a.kernel.run(rows, m, pointer(scores), unsafe.Pointer(&values[d*size]),
 			pointer(out[d*PanelRows:]), 4*width, 4*a.dim16, 1)
 	}
 }

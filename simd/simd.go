@@ -47,9 +47,10 @@ type unit struct {
 	ropeInterleaved func(x, cos, sin []float32)                        // RopeInterleaved
 	rows            [numTypes]rowKernels
 
-	plan    func(fast bool) *Plan                   // nil: all products are dots
-	convert func(f form, dst []byte, src []float32) // what Rows.Convert does
-	toF16   func(dst []uint16, src []float32)       // rounds, for attention
+	plan     func(fast bool) *Plan                   // nil: all products are dots
+	convert  func(f form, dst []byte, src []float32) // what Rows.Convert does
+	toF16    func(dst []uint16, src []float32)       // rounds, for attention
+	prefetch func(p []byte)                          // asks for what attention reads next
 }
 
 // rowKernels read one stored row of a weight type. dotRow(w, x) has the bits of

@@ -21,10 +21,11 @@ func chooseUnit(fs features) *unit {
 		dot:  pure.Dot, dot2: pure.Dot2, dot3: pure.Dot3,
 		add: avx512.Add, rmsNorm: avx512.RMSNorm, softmax: avx512.Softmax, siluMul: avx512.SiLUMul,
 		weightedSum: pure.WeightedSum, ropeHalves: avx512.RopeHalves, ropeInterleaved: avx512.RopeInterleaved,
-		rows:    pureUnit.rows,
-		plan:    func(fast bool) *Plan { return avx512Plan(fs, cpuid.CPU.VendorID, fast) },
-		convert: avx512Convert,
-		toF16:   avx512.ToF16,
+		rows:     pureUnit.rows,
+		plan:     func(fast bool) *Plan { return avx512Plan(fs, cpuid.CPU.VendorID, fast) },
+		convert:  avx512Convert,
+		toF16:    avx512.ToF16,
+		prefetch: avx512.Prefetch,
 	}
 }
 

@@ -315,7 +315,21 @@ func (a *asm) toBF16() {
 	a.ret()
 }
 
+// prefetch asks for n bytes into the second cache: requests to the first one
+// would fill its few buffers and hold up the loads.
+func (a *asm) prefetch() {
+	a.fn("prefetch", "(p unsafe.Pointer, n int)")
+	a.load("p:SI", "n:CX")
+	a.label("loop")
+	a.i("PREFETCHT1 (SI)")
+	a.i("ADDQ $64, SI")
+	a.i("SUBQ $64, CX")
+	a.i("JG loop")
+	a.ret()
+}
+
 func (a *asm) vectors() {
+	a.prefetch()
 	a.add()
 	a.sumSquares()
 	a.scaleMul()

@@ -17,6 +17,13 @@ func checkLen(op string, want, got int) {
 
 func ptr[T any](s []T) unsafe.Pointer { return unsafe.Pointer(unsafe.SliceData(s)) }
 
+// Prefetch asks for memory that will be read soon, into the second cache.
+func Prefetch(p []byte) {
+	if len(p) > 0 {
+		prefetch(ptr(p), len(p))
+	}
+}
+
 // Add is
 //
 //	for i, v := range x {

@@ -4,6 +4,18 @@
 
 #include "textflag.h"
 
+// func prefetch(p unsafe.Pointer, n int)
+TEXT ·prefetch(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), SI
+	MOVQ n+8(FP), CX
+loop:
+	PREFETCHT1 (SI)
+	ADDQ $64, SI
+	SUBQ $64, CX
+	JG loop
+	VZEROUPPER
+	RET
+
 // func add(dst, x unsafe.Pointer, n int)
 TEXT ·add(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), DI

@@ -7,6 +7,9 @@ package avx512
 import "unsafe"
 
 //go:noescape
+func prefetch(p unsafe.Pointer, n int)
+
+//go:noescape
 func add(dst, x unsafe.Pointer, n int)
 
 //go:noescape

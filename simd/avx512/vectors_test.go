@@ -195,6 +195,14 @@ func TestQuantize(t *testing.T) {
 	}
 }
 
+// A prefetch beyond what may be read is no fault.
+func TestPrefetch(t *testing.T) {
+	needAVX512(t)
+	for _, n := range []int{0, 1, 64, 4096} {
+		Prefetch(guarded[byte](t, n+1)[1:])
+	}
+}
+
 func TestRounding(t *testing.T) {
 	needAVX512(t)
 	r := rand.New(rand.NewPCG(13, 14))
