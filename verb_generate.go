@@ -160,7 +160,7 @@ func promptIDs(ctx context.Context, model kernel.Model, f generateFlags, prompt 
 func figures(r rpc.GenerateResult, seed uint64, drawn bool) string {
 	t := r.Timings
 	line := fmt.Sprintf("prefill %d tokens, %s; decode %d tokens, %s; %s", t.PromptTokens, rate(t.PromptTokens, t.PrefillSeconds),
-		t.GeneratedTokens, rate(t.GeneratedTokens, t.DecodeSeconds), r.Rows[0].Finish)
+		t.GeneratedTokens, rate(t.DecodeSteps, t.DecodeSeconds), r.Rows[0].Finish)
 	if drawn {
 		line += fmt.Sprintf("; seed %d", seed)
 	}

@@ -28,6 +28,13 @@ ROOT = Path(__file__).resolve().parent.parent
 OURS = ROOT / "build" / "venv-demo" / "bin" / "python"
 PEER = ROOT / "build" / "venv-peers" / "bin" / "python"
 
+# What of ours is measured: name, precision, units that are switched off.
+VARIANTS = (
+    ("llama-go, fast", "fast", ""),
+    ("llama-go, exact", "exact", ""),
+    ("llama-go, pure Go", "exact", "avx512"),
+)
+
 # The same prompt for both: ids that every vocabulary of 1,000 has.
 WORKER_OURS = """
 import json, sys, llama
@@ -113,9 +120,10 @@ def main() -> int:
             for threads in (1, 2):
                 env = {"LLAMA_GO_RUNTIME": runtime, "LLAMA_GO_THREADS": str(threads)}
                 size = [str(args.prefill), str(args.decode)]
-                for precision in ("fast", "exact"):
-                    got = measure([OURS, "-c", WORKER_OURS, model, *size, precision], env)
-                    rows.setdefault((f"llama-go, {precision}", threads), []).append(got)
+                for name, precision, disable in VARIANTS:
+                    without = {"LLAMA_GO_DISABLE": disable}
+                    got = measure([OURS, "-c", WORKER_OURS, model, *size, precision], env | without)
+                    rows.setdefault((name, threads), []).append(got)
                 peer = measure(
                     [PEER, "-c", WORKER_PEER, model, *size, str(threads), str(int(amx))], {}
                 )

@@ -63,6 +63,7 @@ type genRow struct {
 	prompt   []int32
 	limit    int // tokens to generate at most
 	made     int
+	steps    int // positions computed after the prompt
 	seed     uint64
 	ids      []int32 // the result
 	logProbs []float32
@@ -183,6 +184,9 @@ func (g *generation) visit(i, pos int, logits []float32) error {
 		}
 		return nil
 	}
+	if pos >= len(r.prompt) {
+		r.steps++
+	}
 	id := g.sampler.sample(logits, best, maximum, g.req.Temperature, g.req.TopP, r.seed, pos+1)
 	if slices.Contains(g.req.StopIDs, id) {
 		g.end(i, FinishStop)
@@ -263,6 +267,7 @@ func (g *generation) result() GenerateResult {
 	for _, r := range g.rows {
 		res.Rows = append(res.Rows, RowResult{IDs: r.ids, LogProbs: r.logProbs, Finish: r.finish, Reused: r.reused})
 		res.Timings.GeneratedTokens += r.made
+		res.Timings.DecodeSteps += r.steps
 		res.Timings.ReusedTokens += r.reused
 	}
 	t := &g.job.times

@@ -154,7 +154,7 @@ func TestPromptsGoInChunks(t *testing.T) {
 		t.Errorf("prefill told %v, want 700 of 700 last", told)
 	}
 	tm := res.Timings
-	if tm.PromptTokens != 700 || tm.ReusedTokens != 0 || tm.GeneratedTokens != 4 || tm.PrefillSeconds <= 0 || tm.DecodeSeconds <= 0 {
+	if tm.PromptTokens != 700 || tm.ReusedTokens != 0 || tm.GeneratedTokens != 4 || tm.DecodeSteps != 2 || tm.PrefillSeconds <= 0 || tm.DecodeSeconds <= 0 {
 		t.Errorf("timings %+v", tm)
 	}
 }

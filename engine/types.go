@@ -60,6 +60,9 @@ type Timings struct {
 	PrefillSeconds  float64 `json:"prefill_seconds"`
 	GeneratedTokens int     `json:"generated_tokens"`
 	DecodeSeconds   float64 `json:"decode_seconds"`
+	// DecodeSteps are the positions computed in DecodeSeconds, over all rows: the
+	// first token of a row comes from its prompt, and a stop token takes a step.
+	DecodeSteps int `json:"decode_steps"`
 }
 
 // GenerateResult is the outcome of a generate call, also of one that was

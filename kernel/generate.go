@@ -125,7 +125,7 @@ func (a *answer) finish(x *execution) error {
 		"model": a.model, "finish_reason": string(a.reason), "seed": a.seed,
 		"sampler":       map[string]any{"temperature": a.set.temperature, "top_p": a.set.topP, "max_gen_len": a.set.maxGenLen},
 		"prompt_tokens": a.prompt, "computed_tokens": t.PromptTokens, "reused_tokens": t.ReusedTokens, "generated_tokens": len(a.ids),
-		"ttft_s": a.first.Seconds(), "prefill_tok_s": rate(t.PromptTokens, t.PrefillSeconds), "decode_tok_s": rate(t.GeneratedTokens, t.DecodeSeconds),
+		"ttft_s": a.first.Seconds(), "prefill_tok_s": rate(t.PromptTokens, t.PrefillSeconds), "decode_tok_s": rate(t.DecodeSteps, t.DecodeSeconds),
 	}}
 	if a.interrupted() {
 		return userError{"KeyboardInterrupt", fmt.Sprintf("stopped after %s", plural(len(a.ids), "token")), ""}
@@ -137,8 +137,8 @@ func (a *answer) finish(x *execution) error {
 func (a *answer) line() string {
 	t := a.timings
 	parts := []string{
-		fmt.Sprintf("prefill %s", tokensAt(t.PromptTokens, t.PrefillSeconds)),
-		fmt.Sprintf("decode %s", tokensAt(t.GeneratedTokens, t.DecodeSeconds)),
+		fmt.Sprintf("prefill %s", tokensAt(t.PromptTokens, t.PromptTokens, t.PrefillSeconds)),
+		fmt.Sprintf("decode %s", tokensAt(t.GeneratedTokens, t.DecodeSteps, t.DecodeSeconds)),
 	}
 	if t.ReusedTokens > 0 {
 		parts = append(parts, fmt.Sprintf("%d reused", t.ReusedTokens))
@@ -162,9 +162,10 @@ func rate(tokens int, secs float64) float64 {
 	return float64(tokens) / secs
 }
 
-func tokensAt(tokens int, secs float64) string {
+// tokensAt tells of tokens, and at what rate the positions were computed.
+func tokensAt(tokens, positions int, secs float64) string {
 	s := plural(tokens, "token")
-	if r := rate(tokens, secs); r > 0 {
+	if r := rate(positions, secs); r > 0 {
 		s += fmt.Sprintf(" at %.*f tok/s", decimals(r), r)
 	}
 	return s

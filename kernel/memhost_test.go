@@ -196,7 +196,7 @@ func (s *memSession) Generate(ctx context.Context, p rpc.GenerateParams, emit fu
 	s.row = append(append([]int32{}, prompt...), out...)
 	return rpc.GenerateResult{
 		Rows:    []rpc.GenerateRow{{IDs: out, Text: memText(out), Finish: finish, Reused: n}},
-		Timings: engine.Timings{PromptTokens: len(prompt) - n, ReusedTokens: n, PrefillSeconds: 0.1, GeneratedTokens: len(out), DecodeSeconds: 0.1},
+		Timings: engine.Timings{PromptTokens: len(prompt) - n, ReusedTokens: n, PrefillSeconds: 0.1, GeneratedTokens: len(out), DecodeSteps: len(out), DecodeSeconds: 0.1},
 	}, nil
 }
 

@@ -51,6 +51,8 @@ class GenerateStats:
     """Prompt tokens that the session held already."""
     prefill_seconds: float = 0.0
     generated_tokens: int = 0
+    decode_steps: int = 0
+    """Positions computed in ``decode_seconds``; a row's first token comes from its prompt."""
     decode_seconds: float = 0.0
 
     @property
@@ -60,8 +62,8 @@ class GenerateStats:
 
     @property
     def decode_rate(self) -> float:
-        """Generated tokens per second."""
-        return self.generated_tokens / self.decode_seconds if self.decode_seconds else 0.0
+        """Positions per second after the prompts."""
+        return self.decode_steps / self.decode_seconds if self.decode_seconds else 0.0
 
     def __str__(self) -> str:
         reused = f" (+{self.reused_tokens} reused)" if self.reused_tokens else ""
