@@ -15,6 +15,7 @@ from jupyter_client import BlockingKernelClient
 
 class Client:
     def __init__(self, path: str) -> None:
+        self.replies: dict[tuple[str, str], dict] = {}  # (request, channel)
         self.kc = BlockingKernelClient(connection_file=path)
         self.kc.load_connection_file()
         self.kc.start_channels()
@@ -34,12 +35,13 @@ class Client:
         return msg["header"]["msg_id"]
 
     def reply(self, msg_id: str, channel: str = "shell", timeout: float = 5) -> dict:
+        """The reply to a request; others that come before it are kept for who asks."""
         get = getattr(self.kc, f"get_{channel}_msg")
         end = time.monotonic() + timeout
-        while True:
+        while (msg_id, channel) not in self.replies:
             msg = get(timeout=max(0.01, end - time.monotonic()))
-            if msg["parent_header"].get("msg_id") == msg_id:
-                return msg
+            self.replies[msg["parent_header"].get("msg_id"), channel] = msg
+        return self.replies.pop((msg_id, channel))
 
     def outputs(self, msg_id: str, timeout: float = 5) -> list[dict]:
         """Everything published for a request, up to and with its idle."""
