@@ -51,9 +51,9 @@ class GenerateStats:
     """Prompt tokens that the session held already."""
     prefill_seconds: float = 0.0
     generated_tokens: int = 0
+    decode_seconds: float = 0.0
     decode_steps: int = 0
     """Positions computed in ``decode_seconds``; a row's first token comes from its prompt."""
-    decode_seconds: float = 0.0
 
     @property
     def prefill_rate(self) -> float:

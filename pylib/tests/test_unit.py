@@ -142,10 +142,10 @@ def test_what_a_cut_swallowed_is_told_at_the_end() -> None:
 
 
 def test_stats_are_one_line() -> None:
-    stats = GenerateStats(["stop"], 10, 2, 0.5, 20, 4.0)
+    stats = GenerateStats(["stop"], 10, 2, 0.5, 21, 4.0, 20)
     assert stats.prefill_rate == 20 and stats.decode_rate == 5
     assert str(stats) == (
-        "prefill 10 tokens (+2 reused) at 20.0 tok/s, decode 20 tokens at 5.0 tok/s"
+        "prefill 10 tokens (+2 reused) at 20.0 tok/s, decode 21 tokens at 5.0 tok/s"
     )
     assert GenerateStats().decode_rate == 0
     assert "<span" in stats._repr_mimebundle_()["text/html"]
