@@ -43,7 +43,7 @@ func init() {
 			"Opens the model when none is open yet.",
 			false, (*execution).magicInfo},
 		{"stop", "", "Stop the answer that is being written.",
-			"For front ends that cannot interrupt: jupyter console never forwards Ctrl-C. The text so far stays, in the cell and in the conversation.",
+			"For front ends that cannot interrupt, such as jupyter console --existing, which leaves alone what it did not start. The text so far stays, in the cell and in the conversation.",
 			false, (*execution).magicStop},
 		{"clear", "", "Clear what the front end shows of this cell.",
 			"What the cell prints after this line stands alone. The conversation stays as it is.",
