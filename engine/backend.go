@@ -23,8 +23,9 @@ const (
 // BackendOptions are what a backend needs beside the model.
 type BackendOptions struct {
 	Precision Precision
-	Threads   int // 0: all cores
-	MaxBlocks int // the most KV blocks that will ever be named
+	Quantize  Quantize // what matrices are converted to; the source has none that are quantized already
+	Threads   int      // 0: all cores
+	MaxBlocks int      // the most KV blocks that will ever be named
 }
 
 // OpenBackend makes a backend of one model. It checks that every tensor the

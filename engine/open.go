@@ -18,6 +18,7 @@ import (
 // Options of an engine.
 type Options struct {
 	Precision Precision               // "": Fast
+	Quantize  Quantize                // of 32- and 16-bit weights at load; "": none
 	Threads   int                     // 0: all cores
 	KVBytes   int64                   // limit for the KV of all sessions; 0: from available memory
 	Progress  func(done, total int64) // bytes of weights touched or made; may be nil
@@ -41,6 +42,12 @@ func Open(ctx context.Context, ck *weights.Checkpoint, open OpenBackend, opt Opt
 }
 
 func (e *Engine) load(ctx context.Context, ck *weights.Checkpoint, open OpenBackend, opt Options) error {
+	if err := opt.Quantize.Check(); err != nil {
+		return err
+	}
+	if err := opt.Quantize.checkSource(ck.Config, ck.Source); err != nil {
+		return err
+	}
 	e.bytes = sourceBytes(ck)
 	need := NeedMemory(ck.Config, e.bytes, true, opt.Precision, opt.MaxBatch, opt.MaxSeqLen)
 	if err := CheckMemory(need); err != nil {
@@ -73,6 +80,9 @@ func (e *Engine) loadSource(ctx context.Context, open OpenBackend, opt Options) 
 	if err := e.cfg.Validate(); err != nil {
 		return err
 	}
+	if err := opt.Quantize.Check(); err != nil {
+		return err
+	}
 	lazy, isLazy := e.src.(lazySource)
 	var missing int64 // what is not in memory yet
 	if isLazy {
@@ -88,6 +98,9 @@ func (e *Engine) loadSource(ctx context.Context, open OpenBackend, opt Options) 
 		}
 		opt.Progress = nil // it has been told all bytes
 		need.Weights = 0
+	}
+	if err := opt.Quantize.checkSource(e.cfg, e.src); err != nil {
+		return err
 	}
 	e.bytes = sourceBytes(e.src)
 	return e.start(ctx, open, opt, need)
@@ -117,7 +130,7 @@ func (e *Engine) start(ctx context.Context, open OpenBackend, opt Options, need 
 		kv = defaultKVBytes(need)
 	}
 	most := min(kv/(BlockSize*max(1, need.PerToken/2)), math.MaxInt32) // fast mode may halve a block
-	bopt := BackendOptions{Precision: opt.Precision, Threads: opt.Threads, MaxBlocks: int(max(1, most))}
+	bopt := BackendOptions{Precision: opt.Precision, Quantize: opt.Quantize, Threads: opt.Threads, MaxBlocks: int(max(1, most))}
 	if err := e.openBackend(ctx, open, bopt, opt.Progress); err != nil {
 		return err
 	}

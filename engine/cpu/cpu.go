@@ -39,14 +39,20 @@ const maxTeam = 4
 // are. progress, which may be nil, is told the bytes read.
 //
 // The weights stay src's: they must outlive the backend, which never closes src.
-// Errors are *ConfigError, *TensorError,
-// *WeightsGoneError or the context's.
+// Errors are *ConfigError, *TensorError, *WeightsGoneError, *engine.RequestError
+// or the context's.
 func Open(ctx context.Context, cfg weights.Config, src weights.Source, opt engine.BackendOptions,
 	progress func(done, total int64)) (engine.Backend, error) {
 	switch opt.Precision {
 	case "", engine.Exact, engine.Fast:
 	default:
 		return nil, &ConfigError{"precision", fmt.Sprintf("%q", opt.Precision), `"exact" or "fast"`}
+	}
+	if opt.Quantize != engine.NoQuantize {
+		return nil, &engine.RequestError{
+			Msg:    fmt.Sprintf("quantize is %q: this backend computes from the types of the file only", string(opt.Quantize)),
+			Advice: "open it without quantize, or pass a file that is quantized already (GGUF)",
+		}
 	}
 	if err := checkConfig(cfg); err != nil {
 		return nil, err
