@@ -11,7 +11,9 @@ import (
 )
 
 // DisableEnv names the environment variable that switches features off before
-// a unit is chosen: a list like "avx512,vnni", or "all".
+// a unit is chosen: a list like "vnni,amx", or "all". What builds on a feature
+// goes with it: without "avx512" there is no vnni, bf16 and amx, and without
+// "avx2" none of these and no avx512.
 const DisableEnv = "LLAMA_GO_DISABLE"
 
 // A feature is what a unit may need of the processor.
@@ -28,10 +30,36 @@ const (
 
 var allFeatures = []feature{featAVX2, featAVX512, featVNNI, featAVX5BF16, featAMX, featNEON}
 
+// bases are the features that others build on: AVX-512 kernels use
+// instructions of AVX2, and AMX kernels replace some of an AVX-512 unit.
+var bases = map[feature]feature{
+	featAVX512: featAVX2, featVNNI: featAVX512, featAVX5BF16: featAVX512, featAMX: featAVX512,
+}
+
 // features are what a processor has, or what is left of it.
 type features []feature
 
 func (fs features) has(f feature) bool { return slices.Contains(fs, f) }
+
+func (fs features) String() string {
+	names := make([]string, len(fs))
+	for i, f := range fs {
+		names[i] = string(f)
+	}
+	return strings.Join(names, " ")
+}
+
+// buildsOn tells whether f is base or goes with it.
+func (f feature) buildsOn(base feature) bool {
+	for f != base {
+		next, builds := bases[f]
+		if !builds {
+			return false
+		}
+		f = next
+	}
+	return true
+}
 
 // usable are the features of this processor that DisableEnv leaves.
 func usable() features {
@@ -39,7 +67,7 @@ func usable() features {
 	return left
 }
 
-// detect asks the processor.
+// detect asks the processor. A feature whose base is missing is no use.
 func detect() features {
 	c := &cpuid.CPU
 	var fs features
@@ -54,7 +82,7 @@ func detect() features {
 		{featAMX, c.Supports(cpuid.AMXTILE, cpuid.AMXINT8, cpuid.AMXBF16)},
 		{featNEON, c.Supports(cpuid.ASIMD)},
 	} {
-		if f.has {
+		if base, builds := bases[f.name]; f.has && (!builds || fs.has(base)) {
 			fs = append(fs, f.name)
 		}
 	}
@@ -72,10 +100,7 @@ func without(fs features, disable string) (left features, unknown []string) {
 		case name == "all":
 			left = nil
 		case slices.Contains(allFeatures, feature(name)):
-			left = slices.DeleteFunc(left, func(f feature) bool {
-				// The 512-bit extensions go with their base.
-				return f == feature(name) || feature(name) == featAVX512 && (f == featVNNI || f == featAVX5BF16)
-			})
+			left = slices.DeleteFunc(left, func(f feature) bool { return f.buildsOn(feature(name)) })
 		default:
 			unknown = append(unknown, name)
 		}
@@ -97,14 +122,10 @@ func describe(brand string, has features, disable string) string {
 	}
 	fmt.Fprintf(&b, "%s (%s): %s unit", brand, runtime.GOARCH, chooseUnit(left).name)
 	if len(left) > 0 {
-		names := make([]string, len(left))
-		for i, f := range left {
-			names[i] = string(f)
-		}
-		fmt.Fprintf(&b, "; features %s", strings.Join(names, " "))
+		fmt.Fprintf(&b, "; features %s", left)
 	}
-	if off := len(has) - len(left); off > 0 {
-		fmt.Fprintf(&b, "; %d features off by %s", off, DisableEnv)
+	if off := slices.DeleteFunc(slices.Clone(has), left.has); len(off) > 0 {
+		fmt.Fprintf(&b, "; %s off by %s", off, DisableEnv)
 	}
 	if len(unknown) > 0 {
 		fmt.Fprintf(&b, "; %s names unknown features: %s", DisableEnv, strings.Join(unknown, " "))

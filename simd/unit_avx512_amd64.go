@@ -11,18 +11,15 @@ import (
 	"github.com/llama-go/llama-go/simd/pure"
 )
 
-// chooseUnit is the best unit for these features.
-func chooseUnit(fs features) *unit {
-	if !fs.has(featAVX512) {
-		return &pureUnit
-	}
+// avx512Unit has the kernels of package avx512.
+func avx512Unit(fs features, vendor cpuid.Vendor) *unit {
 	return &unit{
 		name: "AVX-512",
 		dot:  pure.Dot, dot2: pure.Dot2, dot3: pure.Dot3,
 		add: avx512.Add, rmsNorm: avx512.RMSNorm, softmax: avx512.Softmax, siluMul: avx512.SiLUMul,
 		weightedSum: pure.WeightedSum, ropeHalves: avx512.RopeHalves, ropeInterleaved: avx512.RopeInterleaved,
 		rows:     pureUnit.rows,
-		plan:     func(fast bool) *Plan { return avx512Plan(fs, cpuid.CPU.VendorID, fast) },
+		plan:     func(fast bool) *Plan { return avx512Plan(fs, vendor, fast) },
 		convert:  avx512Convert,
 		toF16:    avx512.ToF16,
 		prefetch: avx512.Prefetch,

@@ -1,0 +1,15 @@
+//go:build amd64 && !purego
+
+package simd
+
+import "github.com/klauspost/cpuid/v2"
+
+// chooseUnit is the best unit for these features: AVX-512, AVX2, pure Go.
+func chooseUnit(fs features) *unit {
+	switch {
+	case fs.has(featAVX512):
+		return avx512Unit(fs, cpuid.CPU.VendorID)
+	default:
+		return &pureUnit
+	}
+}
