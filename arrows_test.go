@@ -16,6 +16,7 @@ var arrows = map[string][]string{
 	"simd":             {"simd/avx512", "simd/pure"},
 	"simd/avx512":      {},
 	"simd/pure":        {},
+	"simd/reftest":     {"simd/pure"},
 	"engine/sched":     {},
 	"engine/tokenizer": {},
 	"kernelspec":       {},

@@ -1,17 +1,17 @@
-//go:build amd64 && linux && !purego
-
-package avx512
+package reftest
 
 import (
+	"bytes"
 	"testing"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// guarded returns n elements that end where a page begins that cannot be
-// touched; the page before them cannot be touched either.
-func guarded[T any](t testing.TB, n int) []T {
+// Guarded returns n zero elements that end where a page begins that cannot be
+// touched; the page before theirs cannot be touched either, and the test fails
+// when something between that and them has changed at its end.
+func Guarded[T any](t testing.TB, n int) []T {
 	t.Helper()
 	const page = 4096
 	var e T
@@ -21,7 +21,13 @@ func guarded[T any](t testing.TB, n int) []T {
 	if err != nil {
 		t.Fatal(err)
 	}
+	before := m[page : page+inside-size]
+	canary := bytes.Repeat([]byte{0xa5}, len(before))
+	copy(before, canary)
 	t.Cleanup(func() {
+		if !bytes.Equal(before, canary) {
+			t.Errorf("%d elements of %T: something is written before them", n, e)
+		}
 		if err := unix.Munmap(m); err != nil {
 			t.Error(err)
 		}

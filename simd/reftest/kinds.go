@@ -1,62 +1,23 @@
-//go:build amd64 && linux && !purego
-
-package avx512
+package reftest
 
 import (
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
-
-	"github.com/klauspost/cpuid/v2"
-	"github.com/x448/float16"
 )
 
-// fma32 is a·b + c rounded once: the product is exact in float64, the sum is
-// rounded to odd there, so that the rounding to float32 is the only one.
-func fma32(a, b, c float32) float32 {
-	p, q := float64(a)*float64(b), float64(c)
-	s := p + q
-	back := s - p
-	lost := (p - (s - back)) + (q - back) // what the sum lost, exactly (Knuth)
-	if lost != 0 && !math.IsInf(s, 0) && !math.IsNaN(s) {
-		if bits := math.Float64bits(s); bits&1 == 0 {
-			if (lost > 0) == (s > 0) {
-				bits++
-			} else {
-				bits--
-			}
-			s = math.Float64frombits(bits)
-		}
-	}
-	return float32(s)
-}
-
-func half(h uint16) float32 { return float16.Frombits(h).Float32() }
-
-func bfloat(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
-
-// roundBF16 is VCVTNEPS2BF16.
-func roundBF16(x float32) uint16 {
-	b := math.Float32bits(x)
-	switch {
-	case b&0x7f800000 == 0: // zero or subnormal
-		return uint16(b >> 31 << 15)
-	case x != x:
-		return uint16(b>>16) | 0x40
-	}
-	return uint16((b + 0x7fff + b>>16&1) >> 16)
-}
-
-// A reference is a panel, its activations and the exact chain that a tile
+// A Kind of tiles: a panel, its activations and the exact chain that a tile
 // computes.
-type reference struct {
-	name  string
-	tiles *Tiles
-	panel func(r *rand.Rand, k int) []byte // a panel of random weights
-	rows  func(x []float32, k int) []byte  // one row of activations
-	per   int                              // k that n counts as one
-	step  func(acc float32, panel []byte, lane int, row []byte, k int) float32
+type Kind struct {
+	Name  string
+	Panel func(r *rand.Rand, k int) []byte // a panel of random weights
+	Row   func(x []float32, k int) []byte  // one row of activations
+	Per   int                              // k that a tile's n counts as one
+	Step  func(acc float32, panel []byte, lane int, row []byte, k int) float32
 }
+
+// BlockBytes is the size of an int8 activation block.
+const BlockBytes = 40
 
 // step for floats: acc = fma(w, x, acc), one k after another.
 func floatStep(weight func(panel []byte, lane, k int) float32) func(float32, []byte, int, []byte, int) float32 {
@@ -204,40 +165,38 @@ func halves(r *rand.Rand, k int, round func(float32) uint16) []byte {
 	return p
 }
 
-func toHalf(x float32) uint16 { return float16.Fromfloat32(x).Bits() }
-
-// references are all kinds of tiles that this processor has.
-func references() []reference {
-	refs := []reference{
-		{"F32", &F32, func(r *rand.Rand, k int) []byte {
-			w := make([]float32, 16*k)
-			for i := range w {
-				w[i] = float32(r.NormFloat64())
-			}
-			return floatBytes(w, 0)
-		}, floatBytes, 1, floatStep(func(p []byte, lane, k int) float32 { return float(p, 16*k+lane) })},
-		{"F16", &F16, func(r *rand.Rand, k int) []byte { return halves(r, k, toHalf) },
-			floatBytes, 1, floatStep(func(p []byte, lane, k int) float32 { return half(u16(p, 16*k+lane)) })},
-		{"BF16", &BF16, func(r *rand.Rand, k int) []byte { return halves(r, k, roundBF16) },
-			floatBytes, 1, floatStep(pairWeight)},
-	}
-	if cpuid.CPU.VendorID == cpuid.AMD && cpuid.CPU.Supports(cpuid.AVX512BF16) {
-		refs = append(refs, reference{"BF16Pairs", &BF16Pairs,
-			func(r *rand.Rand, k int) []byte { return halves(r, k, roundBF16) }, bfloatBytes, 1, pairStep})
-	}
-	for _, q := range []struct {
-		name        string
-		exact, int8 *Tiles
-		blockRef
-	}{
-		{"Q8_0", &ExactQ8_0, &Int8Q8_0, blockRef{34, 2, 128, false}},
-		{"Q4_0", &ExactQ4_0, &Int8Q4_0, blockRef{18, 2, 8, false}},
-		{"Q4_1", &ExactQ4_1, &Int8Q4_1, blockRef{20, 4, 0, true}},
-	} {
-		refs = append(refs, reference{"Exact" + q.name, q.exact, q.panel, floatBytes, 32, q.blockRef.exact})
-		if cpuid.CPU.Supports(cpuid.AVX512VNNI) {
-			refs = append(refs, reference{"Int8" + q.name, q.int8, q.panel, q.quantized, 32, q.blockRef.int8})
+// The kinds of float panels.
+var (
+	F32 = Kind{"F32", func(r *rand.Rand, k int) []byte {
+		w := make([]float32, 16*k)
+		for i := range w {
+			w[i] = float32(r.NormFloat64())
 		}
-	}
-	return refs
+		return floatBytes(w, 0)
+	}, floatBytes, 1, floatStep(func(p []byte, lane, k int) float32 { return float(p, 16*k+lane) })}
+
+	F16 = Kind{"F16", func(r *rand.Rand, k int) []byte { return halves(r, k, toHalf) },
+		floatBytes, 1, floatStep(func(p []byte, lane, k int) float32 { return half(u16(p, 16*k+lane)) })}
+
+	BF16 = Kind{"BF16", func(r *rand.Rand, k int) []byte { return halves(r, k, roundBF16) },
+		floatBytes, 1, floatStep(pairWeight)}
+
+	BF16Pairs = Kind{"BF16Pairs", func(r *rand.Rand, k int) []byte { return halves(r, k, roundBF16) },
+		bfloatBytes, 1, pairStep}
+)
+
+// The kinds of panels of blocks of 32.
+var (
+	q80 = blockRef{34, 2, 128, false}
+	q40 = blockRef{18, 2, 8, false}
+	q41 = blockRef{20, 4, 0, true}
+
+	ExactQ8_0, Int8Q8_0 = q80.kinds("Q8_0")
+	ExactQ4_0, Int8Q4_0 = q40.kinds("Q4_0")
+	ExactQ4_1, Int8Q4_1 = q41.kinds("Q4_1")
+)
+
+func (q blockRef) kinds(name string) (exact, int8 Kind) {
+	return Kind{"Exact" + name, q.panel, floatBytes, 32, q.exact},
+		Kind{"Int8" + name, q.panel, q.quantized, 32, q.int8}
 }

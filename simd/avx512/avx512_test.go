@@ -1,0 +1,77 @@
+//go:build amd64 && linux && !purego
+
+package avx512
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/cpuid/v2"
+
+	"github.com/llama-go/llama-go/simd/reftest"
+)
+
+// needAVX512 skips where the processor or the user says no.
+func needAVX512(t testing.TB) {
+	t.Helper()
+	off := os.Getenv("LLAMA_GO_DISABLE")
+	if !cpuid.CPU.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL) || strings.Contains(off, "avx") || off == "all" {
+		t.Skip("no AVX-512")
+	}
+}
+
+// tiles are those that this processor has.
+func tiles() []reftest.Tile {
+	all := []reftest.Tile{
+		{Kind: reftest.F32, Run: F32.Run},
+		{Kind: reftest.F16, Run: F16.Run},
+		{Kind: reftest.BF16, Run: BF16.Run},
+		{Kind: reftest.ExactQ8_0, Run: ExactQ8_0.Run},
+		{Kind: reftest.ExactQ4_0, Run: ExactQ4_0.Run},
+		{Kind: reftest.ExactQ4_1, Run: ExactQ4_1.Run},
+	}
+	if cpuid.CPU.VendorID == cpuid.AMD && cpuid.CPU.Supports(cpuid.AVX512BF16) {
+		all = append(all, reftest.Tile{Kind: reftest.BF16Pairs, Run: BF16Pairs.Run})
+	}
+	if cpuid.CPU.Supports(cpuid.AVX512VNNI) {
+		all = append(all,
+			reftest.Tile{Kind: reftest.Int8Q8_0, Run: Int8Q8_0.Run},
+			reftest.Tile{Kind: reftest.Int8Q4_0, Run: Int8Q4_0.Run},
+			reftest.Tile{Kind: reftest.Int8Q4_1, Run: Int8Q4_1.Run})
+	}
+	return all
+}
+
+func TestTiles(t *testing.T) {
+	needAVX512(t)
+	reftest.Tiles(t, tiles())
+}
+
+func FuzzTiles(f *testing.F) {
+	needAVX512(f)
+	reftest.FuzzTiles(f, tiles())
+}
+
+func BenchmarkTiles(b *testing.B) {
+	needAVX512(b)
+	reftest.BenchmarkTiles(b, tiles(), 1, 2, 3, 4, 8, 12, 16)
+}
+
+func TestVectors(t *testing.T) {
+	needAVX512(t)
+	v := reftest.Vectors{
+		Add: Add, RMSNorm: RMSNorm, Softmax: Softmax, SiLUMul: SiLUMul,
+		RopeHalves: RopeHalves, RopeInterleaved: RopeInterleaved,
+		QuantizeBias: QuantizeBias, QuantizeSum: QuantizeSum, ToF16: ToF16, Prefetch: Prefetch,
+	}
+	v.Test(t)
+}
+
+func TestToBF16(t *testing.T) {
+	needAVX512(t)
+	if !cpuid.CPU.Supports(cpuid.AVX512BF16) {
+		t.Skip("no AVX512_BF16")
+	}
+	reftest.ToBF16(t, ToBF16)
+}

@@ -1,0 +1,116 @@
+//go:build linux
+
+package reftest
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"unsafe"
+)
+
+// A Tile is a unit's kernel of one kind: rows rows of c from the activations x
+// and the panel w, as package simd calls it.
+type Tile struct {
+	Kind
+	Run func(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate int)
+}
+
+// Tiles tests that every row has the exact bits of its chain in every tile, alone
+// and in company, from zero and from c; that nothing is read beyond the operands,
+// which end at guard pages; and that nothing beside the 16 lanes is written.
+func Tiles(t *testing.T, tiles []Tile) {
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, ref := range tiles {
+		t.Run(ref.Name, func(t *testing.T) {
+			for rows := 1; rows <= 27; rows++ {
+				for _, k := range []int{32, 96, 160, 8, 24} {
+					if k%ref.Per == 0 {
+						checkTile(t, r, &ref, rows, k, rows%2)
+					}
+				}
+			}
+		})
+	}
+}
+
+// checkTile compares one call of Run.
+func checkTile(t testing.TB, r *rand.Rand, ref *Tile, rows, k, accumulate int) {
+	t.Helper()
+	floats := make([][]byte, rows)
+	for m := range floats {
+		x := make([]float32, k)
+		for i := range x {
+			x[i] = float32(r.NormFloat64())
+		}
+		floats[m] = ref.Row(x, k)
+	}
+	lda := len(floats[0]) + 4*r.IntN(20)
+	x := Guarded[byte](t, (rows-1)*lda+len(floats[0]))
+	for m, row := range floats {
+		copy(x[m*lda:], row)
+	}
+	panel := ref.Panel(r, k)
+	w := Guarded[byte](t, len(panel))
+	copy(w, panel)
+	const canary = -77
+	ldc := 16 + r.IntN(20)
+	c := Guarded[float32](t, (rows-1)*ldc+16)
+	before := make([]float32, len(c))
+	for i := range c {
+		if c[i] = canary; i%ldc < 16 {
+			c[i] = float32(r.NormFloat64())
+		}
+	}
+	copy(before, c)
+	ref.Run(rows, k/ref.Per, unsafe.Pointer(&x[0]), unsafe.Pointer(&w[0]), unsafe.Pointer(&c[0]), lda, 4*ldc, accumulate)
+	for i, got := range c {
+		m, lane := i/ldc, i%ldc
+		want := before[i]
+		if lane < 16 {
+			if accumulate == 0 {
+				want = 0
+			}
+			want = ref.Step(want, panel, lane, floats[m], k)
+		}
+		if math.Float32bits(got) != math.Float32bits(want) {
+			t.Fatalf("%s, %d rows, k %d, accumulate %d: [%d, %d] is %v, want %v", ref.Name, rows, k, accumulate, m, lane, got, want)
+		}
+	}
+}
+
+// FuzzTiles picks kinds, shapes, alignments and seeds.
+func FuzzTiles(f *testing.F, tiles []Tile) {
+	for i := range tiles {
+		f.Add(uint64(i), byte(i), byte(3), byte(i))
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, kind, rows, k byte) {
+		ref := &tiles[int(kind)%len(tiles)]
+		step := max(8, ref.Per)
+		checkTile(t, rand.New(rand.NewPCG(seed, 1)), ref, 1+int(rows)%40, step*(1+int(k)%12), int(seed%2))
+	})
+}
+
+// BenchmarkTiles runs tiles of the given numbers of rows on a panel in L2.
+func BenchmarkTiles(b *testing.B, tiles []Tile, rows ...int) {
+	const k = 2048
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, ref := range tiles {
+		panel := ref.Panel(r, k)
+		row := ref.Row(make([]float32, k), k)
+		x := make([]byte, slices.Max(rows)*(len(row)+64))
+		c := make([]float32, slices.Max(rows)*16)
+		for _, rows := range rows {
+			b.Run(fmt.Sprintf("%s/rows=%d", ref.Name, rows), func(b *testing.B) {
+				for b.Loop() {
+					ref.Run(rows, k/ref.Per, unsafe.Pointer(&x[0]), unsafe.Pointer(&panel[0]), unsafe.Pointer(&c[0]), len(row)+64, 64, 0)
+				}
+				seconds := b.Elapsed().Seconds() / float64(b.N)
+				b.ReportMetric(2*16*k*float64(rows)/seconds/1e9, "Gop/s")
+				b.ReportMetric(float64(len(panel))/seconds/1e9, "GB/s")
+			})
+		}
+	}
+}
