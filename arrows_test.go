@@ -13,15 +13,16 @@ const module = "github.com/llama-go/llama-go"
 var arrows = map[string][]string{
 	"messaging":        {},
 	"weights":          {},
-	"simd":             {"simd/avx512", "simd/pure"},
+	"simd":             {"simd/avx512", "simd/peak", "simd/pure"},
 	"simd/avx512":      {},
+	"simd/peak":        {},
 	"simd/pure":        {},
 	"simd/reftest":     {"simd/pure"},
 	"engine/sched":     {},
 	"engine/tokenizer": {},
 	"kernelspec":       {},
 	"engine":           {"engine/sched", "engine/tokenizer", "weights"},
-	"engine/cpu":       {"engine", "engine/sched", "engine/tokenizer", "simd", "simd/avx512", "simd/pure", "weights"},
+	"engine/cpu":       {"engine", "engine/sched", "engine/tokenizer", "simd", "simd/avx512", "simd/peak", "simd/pure", "weights"},
 	"kernel/rpc":       {"engine", "engine/sched", "engine/tokenizer", "weights"},
 	"kernel":           {"engine", "engine/sched", "engine/tokenizer", "kernel/rpc", "messaging", "weights"},
 }

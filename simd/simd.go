@@ -51,6 +51,7 @@ type unit struct {
 	convert  func(f form, dst []byte, src []float32) // what Rows.Convert does
 	toF16    func(dst []uint16, src []float32)       // rounds, for attention
 	prefetch func(p []byte)                          // asks for what attention reads next
+	read     func(p []byte)                          // loads and forgets; nil: readWords
 }
 
 // rowKernels read one stored row of a weight type. dotRow(w, x) has the bits of

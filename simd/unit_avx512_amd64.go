@@ -8,6 +8,7 @@ import (
 	"github.com/klauspost/cpuid/v2"
 
 	"github.com/llama-go/llama-go/simd/avx512"
+	"github.com/llama-go/llama-go/simd/peak"
 	"github.com/llama-go/llama-go/simd/pure"
 )
 
@@ -23,6 +24,7 @@ func avx512Unit(fs features, vendor cpuid.Vendor) *unit {
 		convert:  avx512Convert,
 		toF16:    avx512.ToF16,
 		prefetch: avx512.Prefetch,
+		read:     peak.Read512,
 	}
 }
 

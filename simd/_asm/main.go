@@ -22,6 +22,7 @@ func main() {
 	}{
 		{"avx512", "tiles", avx512Tiles()},
 		{"avx512", "vectors", avx512Vectors()},
+		{"peak", "loops", peakLoops()},
 	} {
 		base := filepath.Join(os.Args[1], f.unit, f.name)
 		stubs, err := format.Source(f.a.stubs.Bytes())

@@ -1,0 +1,6 @@
+//go:build !amd64 || purego
+
+package simd
+
+// unitLimits has no loops for this processor.
+func unitLimits(features) []Limit { return nil }
