@@ -20,10 +20,12 @@ import (
 
 // generateFlags are the flags of `llama-go generate`.
 type generateFlags struct {
-	model, system, precision string
-	raw, inProcess, quiet    bool
-	maxTokens, seed          int
-	temperature, topP        float64
+	model, system       string
+	precision, quantize string
+	raw, inProcess      bool
+	quiet               bool
+	maxTokens, seed     int
+	temperature, topP   float64
 }
 
 func generateVerb() cli.Verb {
@@ -37,6 +39,7 @@ the prompt is read from stdin. The model is the resident's, shared with every no
 			fs.StringVar(&f.model, "m", "smollm2", "`model`: a known name, a folder or a checkpoint file")
 			fs.StringVar(&f.system, "system", "", "system `message`")
 			fs.StringVar(&f.precision, "precision", "fast", "numerics `mode`: exact or fast")
+			fs.StringVar(&f.quantize, "quantize", "", "`type` that 32- and 16-bit weights are converted to at load: int8 or int4")
 			fs.BoolVar(&f.raw, "raw", false, "continue the text as it stands, without the model's chat format")
 			fs.BoolVar(&f.inProcess, "in-process", false, "load the model in this process, without the resident")
 			fs.BoolVar(&f.quiet, "quiet", false, "no figures on stderr")
@@ -76,7 +79,7 @@ func generate(ctx context.Context, env *cli.Env, f generateFlags, prompt string)
 	}
 	defer host.Close()
 	bar := cli.NewBar(env.Stderr, "loading "+f.model)
-	model, err := host.Open(ctx, rpc.OpenParams{Path: path, DType: "auto", Precision: f.precision, NeedTokenizer: true},
+	model, err := host.Open(ctx, rpc.OpenParams{Path: path, DType: "auto", Quantize: f.quantize, Precision: f.precision, NeedTokenizer: true},
 		func(p rpc.LoadProgress) {
 			if cli.IsTerminal(env.Stderr) {
 				bar.Set(p.Bytes, p.Total)

@@ -160,7 +160,7 @@ func (s residentState) print(out io.Writer) {
 		fmt.Fprintln(w, "  MODEL\tTYPE\tPRECISION\tWEIGHTS\tKV\tCLIENTS\tACTIVE\tPATH")
 	}
 	for _, m := range s.State.Models {
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", m.Name, m.DType, m.Precision, cli.Bytes(m.Bytes), cli.Bytes(m.KVBytes), m.Clients, m.Active, m.Path)
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", m.Name, typeText(m), m.Precision, cli.Bytes(m.Bytes), cli.Bytes(m.KVBytes), m.Clients, m.Active, m.Path)
 	}
 	if len(s.State.Clients) > 0 {
 		fmt.Fprintln(w, "  CLIENT\tPID\tHOST\tSTATE\tMODELS\tREQUESTS")
@@ -173,6 +173,15 @@ func (s residentState) print(out io.Writer) {
 		fmt.Fprintf(w, "  %s %s\t%d\t%s\t%s\t%s\t%d\n", c.Name, c.Version, c.PID, c.Host, state, strings.Join(c.Models, " "), c.Requests)
 	}
 	_ = w.Flush()
+}
+
+// typeText is the type of a model's weights: the file's, and what it was
+// quantized to.
+func typeText(m rpc.PSModel) string {
+	if m.Quantize == "" {
+		return m.DType
+	}
+	return m.DType + " as " + m.Quantize
 }
 
 func stopVerb() cli.Verb {

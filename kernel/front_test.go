@@ -223,6 +223,31 @@ func TestPrecisionOpensTheModelAgain(t *testing.T) {
 	}
 }
 
+func TestQuantizeOpensTheModelAgain(t *testing.T) {
+	h := chatHost()
+	f := newMemFront(t, h)
+	f.run("Q1", "")
+	f.run("%set quantize=int8", "")
+	if h.opened != 2 || h.quantize != "int8" {
+		t.Errorf("opened %d times, last with quantize %q", h.opened, h.quantize)
+	}
+	if out, _ := f.run("%info", ""); !strings.Contains(out.displays[0]["text/plain"].(string), "Q4_1 in gguf, quantized to int8") {
+		t.Errorf("%%info shows %q", out.displays[0]["text/plain"])
+	}
+	f.run("%set quantize=int8 top_p=0.5", "") // the same again
+	if f.run("Q2", ""); h.opened != 2 || h.prompts[1] != "<u>Q1</><a>A1.</><u>Q2</><a>" {
+		t.Errorf("opened %d times, prompt %q", h.opened, h.prompts[1])
+	}
+	h.refuse = requestError("open it without quantize", "quantize is %q, but the checkpoint is quantized already", "int4")
+	_, reply := f.run("%set quantize=int4", "")
+	if reply.EName != "RequestError" || !strings.Contains(reply.EValue, "quantized already") || !strings.Contains(reply.EValue, "%set quantize=none") {
+		t.Errorf("got %+v", reply)
+	}
+	if set := f.settingsNow(); set.quantize != "int8" {
+		t.Errorf("settings of a model that did not open: %+v", set)
+	}
+}
+
 func TestConversationGoesOnWithAnotherModel(t *testing.T) {
 	h := chatHost()
 	f := newMemFront(t, h)

@@ -93,11 +93,12 @@ func (x *execution) open(name string) (*openModel, error) {
 	settings := f.settingsNow()
 	bar := x.progress("loading " + name)
 	m, err := f.host.Open(x.ctx, rpc.OpenParams{
-		Path: path, DType: "auto", Precision: settings.precision, MaxBatchSize: 1, MaxSeqLen: settings.maxSeqLen,
+		Path: path, DType: "auto", Quantize: settings.quantize, Precision: settings.precision,
+		MaxBatchSize: 1, MaxSeqLen: settings.maxSeqLen,
 	}, func(p rpc.LoadProgress) { bar.update(p.Bytes, p.Total) })
 	bar.done()
 	if err != nil {
-		return nil, err
+		return nil, quantizeRefused(settings.quantize, err)
 	}
 	if m.Info().Info.Tokenizer == nil {
 		_ = m.Close()
@@ -112,6 +113,16 @@ func (x *execution) open(name string) (*openModel, error) {
 	f.model, f.modelName = next, name
 	f.mu.Unlock()
 	return next, nil
+}
+
+// quantizeRefused adds to the refusal of a model that was to be quantized how a
+// cell does without.
+func quantizeRefused(quantize string, err error) error {
+	var e *rpc.Error
+	if quantize == "" || !errors.As(err, &e) || e.Data.Kind != rpc.KindRequest {
+		return err
+	}
+	return userError{exceptions[rpc.KindRequest], e.Message, "%set quantize=none keeps the file's types; " + e.Data.Hint}
 }
 
 // unknownModel adds to an error of finding a model what a cell can do about it.

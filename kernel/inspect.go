@@ -99,8 +99,8 @@ func (f *Front) inspectModel(name string) string {
 	}
 	if m != nil && name == current {
 		info := m.Info().Info
-		fmt.Fprintf(&b, "open: %s parameters, %s, %s mode by %s, context %d tokens\n",
-			count(info.Parameters), info.DType, info.Precision, info.Backend, info.MaxSeqLen)
+		fmt.Fprintf(&b, "open: %s parameters, %s%s, %s mode by %s, context %d tokens\n",
+			count(info.Parameters), info.DType, quantizedTo(info), info.Precision, info.Backend, info.MaxSeqLen)
 	}
 	if b.Len() == 0 {
 		if path, err := store.Resolve(name); err == nil {

@@ -72,7 +72,7 @@ func (x *execution) magicSet(text string) error {
 	f.mu.Lock()
 	f.settings = set
 	f.mu.Unlock()
-	if set.precision != old.precision && f.model != nil {
+	if (set.precision != old.precision || set.quantize != old.quantize) && f.model != nil {
 		if _, err := x.reopen(); err != nil {
 			f.mu.Lock()
 			f.settings = old
@@ -216,7 +216,7 @@ func (x *execution) card(m *openModel) map[string]any {
 		{"shape", fmt.Sprintf("%d layers, hidden %d, FFN %d", c.NumHiddenLayers, c.HiddenSize, c.IntermediateSize)},
 		{"heads", fmt.Sprintf("%d queries, %d keys and values, of %d", c.NumAttentionHeads, c.NumKeyValueHeads, c.HeadDim)},
 		{"vocabulary", fmt.Sprintf("%d, %s, chat format %s", c.VocabSize, tok.Kind, orNone(tok.ChatFormat))},
-		{"stored as", info.DType + " in " + info.Format},
+		{"stored as", info.DType + " in " + info.Format + quantizedTo(info)},
 		{"computed in", fmt.Sprintf("%s mode by %s", info.Precision, info.Backend)},
 		{"file", shortPath(info.Path)},
 		{"weights", bytesText(info.Bytes)},
@@ -277,6 +277,14 @@ func (x *execution) magicVersion(string) error {
 	x.text.WriteString(line)
 	x.out.Result(map[string]any{"text/plain": line}, nil)
 	return nil
+}
+
+// quantizedTo says what the matrices were converted to, if they were.
+func quantizedTo(info rpc.ModelInfo) string {
+	if info.Quantize == "" {
+		return ""
+	}
+	return ", quantized to " + info.Quantize
 }
 
 func orNone(s string) string {

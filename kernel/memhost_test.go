@@ -24,6 +24,7 @@ type memHost struct {
 	opened    int
 	refuse    error    // of Open
 	precision string   // of the last Open
+	quantize  string   // the same
 	prompts   []string // of every generate
 	reused    []int
 	params    []rpc.GenerateParams
@@ -63,9 +64,9 @@ func memText(ids []int32) string {
 }
 
 type memModel struct {
-	h    *memHost
-	path string
-	dead bool
+	h              *memHost
+	path, quantize string
+	dead           bool
 }
 
 type memSession struct {
@@ -85,9 +86,9 @@ func (h *memHost) Open(_ context.Context, p rpc.OpenParams, progress func(rpc.Lo
 		return nil, h.refuse
 	}
 	h.opened++
-	h.precision = p.Precision
+	h.precision, h.quantize = p.Precision, p.Quantize
 	progress(rpc.LoadProgress{Bytes: 10, Total: 10})
-	return &memModel{h: h, path: p.Path}, nil
+	return &memModel{h: h, path: p.Path, quantize: p.Quantize}, nil
 }
 func (h *memHost) Stats(context.Context) (rpc.StatsResult, error) {
 	return rpc.StatsResult{RSSBytes: 1 << 20}, nil
@@ -97,7 +98,7 @@ func (h *memHost) Close() error                             { return nil }
 
 func (m *memModel) Info() rpc.OpenResult {
 	return rpc.OpenResult{Model: "m1", Config: weights.Config{NumHiddenLayers: 2}, Info: rpc.ModelInfo{
-		Name: "mem <1>", Path: m.path, Parameters: 1234567, Bytes: 5 << 20, MaxSeqLen: 4096, DType: "Q4_1", Format: "gguf", Precision: "exact", Backend: "none",
+		Name: "mem <1>", Path: m.path, Parameters: 1234567, Bytes: 5 << 20, MaxSeqLen: 4096, DType: "Q4_1", Quantize: m.quantize, Format: "gguf", Precision: "exact", Backend: "none",
 		Tokenizer: &rpc.TokInfo{Kind: "bpe", Words: 260, ChatFormat: m.h.format},
 	}}
 }

@@ -182,7 +182,7 @@ func (r *registry) loadFiles(ctx context.Context, key string, p rpc.OpenParams, 
 			return nil, err
 		}
 		return engine.Open(ctx, ck, r.open, engine.Options{
-			Precision: engine.Precision(p.Precision), Threads: threads, Progress: forward,
+			Precision: engine.Precision(p.Precision), Quantize: engine.Quantize(p.Quantize), Threads: threads, Progress: forward,
 			MaxBatch: p.MaxBatchSize, MaxSeqLen: p.MaxSeqLen,
 		})
 	})
@@ -193,12 +193,12 @@ func (r *registry) loadFiles(ctx context.Context, key string, p rpc.OpenParams, 
 	m := &sharedModel{
 		key: key,
 		inst: &instance{
-			reg: r, cfg: cfg, src: keepOpen{ck}, precision: engine.Precision(p.Precision), threads: threads,
+			reg: r, cfg: cfg, src: keepOpen{ck}, precision: engine.Precision(p.Precision), quantize: engine.Quantize(p.Quantize), threads: threads,
 			opening: make(chan struct{}, 1), eng: eng, lastUsed: time.Now(),
 		},
 		text: textOf(eng),
 		info: rpc.ModelInfo{
-			Name: shortName(ck.Path), Path: ck.Path, Format: ck.Format, DType: cfg.DType, Precision: p.Precision,
+			Name: shortName(ck.Path), Path: ck.Path, Format: ck.Format, DType: cfg.DType, Quantize: p.Quantize, Precision: p.Precision,
 			Parameters: eng.Parameters(), Bytes: eng.WeightBytes(), LoadSeconds: time.Since(start).Seconds(),
 			MaxSeqLen: cfg.MaxPositionEmbeddings, Backend: eng.Describe(),
 		},

@@ -21,6 +21,7 @@ type instance struct {
 	src       weights.Source // valid while a reference is held
 	private   bool
 	precision engine.Precision
+	quantize  engine.Quantize
 	threads   int
 	maxBatch  int // for the memory check of a private one
 	maxSeqLen int
@@ -100,7 +101,7 @@ func (in *instance) engine(ctx context.Context) (*engine.Engine, error) {
 	}
 	eng, err := retryEvicting(in.reg, func() (*engine.Engine, error) {
 		return engine.OpenSource(ctx, in.cfg, borrowed{in.overlay()}, in.reg.open, engine.Options{
-			Precision: in.precision, Threads: in.threads, MaxBatch: in.maxBatch, MaxSeqLen: in.maxSeqLen,
+			Precision: in.precision, Quantize: in.quantize, Threads: in.threads, MaxBatch: in.maxBatch, MaxSeqLen: in.maxSeqLen,
 		})
 	})
 	if err != nil {

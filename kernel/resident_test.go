@@ -177,7 +177,7 @@ func TestLoadErrors(t *testing.T) {
 		{"batch", rpc.OpenParams{Path: path, MaxBatchSize: -1}, rpc.KindRequest, "max_batch_size"},
 		{"precision", rpc.OpenParams{Path: path, Precision: "half"}, rpc.KindRequest, `"half"`},
 		{"dtype", rpc.OpenParams{Path: path, DType: "float16"}, rpc.KindRequest, "float16"},
-		{"quantize", rpc.OpenParams{Path: path, Quantize: "int8"}, rpc.KindRequest, "int8"},
+		{"quantize", rpc.OpenParams{Path: path, Quantize: "int5"}, rpc.KindRequest, `quantize is "int5", expected "int8" or "int4"`},
 		{"threads", rpc.OpenParams{Path: path, Threads: -1}, rpc.KindRequest, "threads"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -62,7 +62,7 @@ func (c *client) replace(m *model, matched []*uploaded, style dictStyle, assign 
 		views[name] = weights.View{Name: t.key, DType: dtype, Shape: t.shape, Data: data}
 	}
 	in := &instance{
-		reg: old.reg, cfg: old.cfg, private: true, precision: old.precision, threads: old.threads,
+		reg: old.reg, cfg: old.cfg, private: true, precision: old.precision, quantize: old.quantize, threads: old.threads,
 		maxBatch: old.maxBatch, maxSeqLen: old.maxSeqLen, opening: make(chan struct{}, 1), refs: 1,
 		src: base.with(views),
 	}
@@ -87,7 +87,8 @@ func (t *uploaded) parameter(cfg weights.Config) string {
 
 // storedType is the type that a parameter gets: its own, as torch's copy_
 // does, or with assign the given one. float64 is stored as float32, and a
-// parameter in a block type takes the given type, for nothing is quantized here.
+// parameter in a block type takes the given type: these are the weights that a
+// quantizing backend reads.
 func storedType(param weights.DType, given string, assign bool) weights.DType {
 	if !assign && (param == weights.F32 || param == weights.F16 || param == weights.BF16) {
 		return param

@@ -128,8 +128,8 @@ func checkOpen(p *rpc.OpenParams) error {
 	default:
 		return requestError("", `dtype is %.40q, expected "auto", "float32", "float16" or "bfloat16"`, p.DType)
 	}
-	if p.Quantize != "" {
-		return requestError("pass a file that is quantized already (GGUF)", "quantize is %.40q: quantizing at load is not supported", p.Quantize)
+	if err := engine.Quantize(p.Quantize).Check(); err != nil {
+		return err
 	}
 	if err := checkPrecision(&p.Precision); err != nil {
 		return err
@@ -189,6 +189,9 @@ func (c *client) newModel(p rpc.NewParams) (rpc.NewResult, error) {
 	if err := checkPrecision(&p.Precision); err != nil {
 		return rpc.NewResult{}, err
 	}
+	if err := engine.Quantize(p.Quantize).Check(); err != nil {
+		return rpc.NewResult{}, err
+	}
 	if err := checkThreads(p.Threads); err != nil {
 		return rpc.NewResult{}, err
 	}
@@ -222,12 +225,12 @@ func (c *client) newModel(p rpc.NewParams) (rpc.NewResult, error) {
 	base := weights.Source(engine.RandomSource(cfg, dtype, p.Seed))
 	m := &model{cfg: cfg, inst: &instance{
 		reg: c.svc.reg, cfg: cfg, src: newOverlay(cfg, base, dtype, nil), private: true,
-		precision: engine.Precision(p.Precision), threads: threads, maxBatch: p.MaxBatchSize, maxSeqLen: p.MaxSeqLen,
+		precision: engine.Precision(p.Precision), quantize: engine.Quantize(p.Quantize), threads: threads, maxBatch: p.MaxBatchSize, maxSeqLen: p.MaxSeqLen,
 		opening: make(chan struct{}, 1), refs: 1,
 	}}
 	m.text.stopIDs = stopIDs(cfg)
 	m.info = rpc.ModelInfo{
-		Name: "Transformer", Format: "memory", DType: p.DType, Precision: p.Precision,
+		Name: "Transformer", Format: "memory", DType: p.DType, Quantize: p.Quantize, Precision: p.Precision,
 		Parameters: params, Bytes: size, MaxSeqLen: cfg.MaxPositionEmbeddings,
 	}
 	id, err := put(c, func() map[string]*model { return c.models }, "m", "models", maxModels, m)

@@ -112,7 +112,7 @@ func (c *client) sessionsOf(m *model) int {
 
 func psModel(info rpc.ModelInfo, in *instance, clients, sessions int) rpc.PSModel {
 	m := rpc.PSModel{
-		Name: info.Name, Path: info.Path, DType: info.DType, Precision: info.Precision, Bytes: info.Bytes,
+		Name: info.Name, Path: info.Path, DType: info.DType, Quantize: info.Quantize, Precision: info.Precision, Bytes: info.Bytes,
 		Clients: clients, Sessions: sessions, Active: in.active.get(), Private: in.private,
 	}
 	if eng := in.loadedEngine(); eng != nil {

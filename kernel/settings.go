@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/llama-go/llama-go/engine"
 	"github.com/llama-go/llama-go/internal/suggest"
 )
 
@@ -16,7 +17,8 @@ type settings struct {
 	seed        uint64
 	seedPinned  bool // else seeds count up from seed, one an answer
 	precision   string
-	maxSeqLen   int // of the conversation; 0: the model's own, at most 4096
+	quantize    string // "": the file's types
+	maxSeqLen   int    // of the conversation; 0: the model's own, at most 4096
 }
 
 func defaultSettings() settings {
@@ -75,6 +77,23 @@ var params = []param{
 				return false
 			}
 			s.precision = v
+			return true
+		},
+	},
+	{
+		"quantize", "none, int8 or int4",
+		"int8 and int4 convert the matrices of a model that is stored in 32 or 16 bits when it is opened, which takes less memory and time at a small loss; none computes from the file's own types. A change opens the model again.",
+		[]string{"none", "int8", "int4"},
+		func(s *settings) string { return orNone(s.quantize) },
+		func(s *settings, v string) bool {
+			if v == "none" {
+				s.quantize = ""
+				return true
+			}
+			if v == "" || engine.Quantize(v).Check() != nil {
+				return false
+			}
+			s.quantize = v
 			return true
 		},
 	},

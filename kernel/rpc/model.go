@@ -24,7 +24,7 @@ type OpenParams struct {
 	Path          string `json:"path"`                     // absolute: a folder or a checkpoint file
 	TokenizerPath string `json:"tokenizer_path,omitempty"` // absolute; "": found beside the weights or one level up
 	DType         string `json:"dtype"`                    // "auto"
-	Quantize      string `json:"quantize,omitempty"`       // "" until quantize-at-load exists
+	Quantize      string `json:"quantize,omitempty"`       // "int8", "int4"; "": the file's types
 	Precision     string `json:"precision"`                // "exact", "fast"
 	Threads       int    `json:"threads,omitempty"`        // 0: all cores
 	MaxSeqLen     int    `json:"max_seq_len,omitempty"`    // for the memory check; 0: min(limit, 4096)
@@ -45,6 +45,7 @@ type ModelInfo struct {
 	Path        string   `json:"path"` // "" for a model without files
 	Format      string   `json:"format"`
 	DType       string   `json:"dtype"`
+	Quantize    string   `json:"quantize"` // what matrices were converted to, or ""
 	Precision   string   `json:"precision"`
 	Parameters  int64    `json:"parameters"`
 	Bytes       int64    `json:"bytes"`    // of weights
@@ -79,7 +80,8 @@ type LoadProgress struct {
 // of a counter-based generator, made at first use.
 type NewParams struct {
 	Config       weights.Config `json:"config"`
-	DType        string         `json:"dtype"` // "float32", "float16", "bfloat16"
+	DType        string         `json:"dtype"`              // "float32", "float16", "bfloat16"
+	Quantize     string         `json:"quantize,omitempty"` // as OpenParams
 	Precision    string         `json:"precision"`
 	Seed         uint64         `json:"seed"`
 	Threads      int            `json:"threads,omitempty"`

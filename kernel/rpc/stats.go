@@ -34,6 +34,7 @@ type PSModel struct {
 	Name      string `json:"name"`
 	Path      string `json:"path"`
 	DType     string `json:"dtype"`
+	Quantize  string `json:"quantize"` // as ModelInfo
 	Precision string `json:"precision"`
 	Bytes     int64  `json:"bytes"`
 	KVBytes   int64  `json:"kv_bytes"`

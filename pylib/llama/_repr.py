@@ -35,6 +35,15 @@ def count(number: int) -> str:
     return str(number)
 
 
+def stored_as(info: Mapping[str, Any]) -> str:
+    """Return the type of a model's weights, and what they were quantized to.
+
+    >>> stored_as({"dtype": "bfloat16", "quantize": "int8"})
+    'bfloat16 as int8'
+    """
+    return f"{info['dtype']} as {info['quantize']}" if info["quantize"] else str(info["dtype"])
+
+
 def short_path(path: str) -> str:
     """Return a path with the user's home folder written as ~.
 

@@ -38,7 +38,7 @@ for _file in sorted(FOLDER.glob("*.json")):
     GOLDEN["error" if "error" in _data else _data["method"]] = _data
 # Fields that Go leaves out when they are empty, and that pylib may leave out too.
 OPTIONAL = {
-    "allowed_special", "each", "format", "ids", "k", "max_seq_len", "stop_token_ids",
+    "allowed_special", "each", "format", "ids", "k", "max_seq_len", "quantize", "stop_token_ids",
     "threads", "tokenizer_path", "top_logprobs",
 }  # fmt: skip
 # Numbers that may have a fraction where the golden one has none.
@@ -127,7 +127,10 @@ def use_everything(folder: Path) -> list[list[GenerationResult]]:
     """Make the library send each kind of message; returns what was streamed."""
     (folder / "tokenizer.model").touch()
     (folder / "model.safetensors").touch()
-    llm = Llama.build(folder, str(folder / "tokenizer.model"), 512, 4, threads=2)
+    llm = Llama.build(folder, str(folder / "tokenizer.model"), 512, 4, quantize="int8", threads=2)
+    assert "bfloat16, quantize='int8', precision=" in repr(llm)
+    assert "bfloat16 as int8, " in llm._repr_mimebundle_()["text/plain"]
+    assert llm.model.quantize == "int8"
     assert llm.model.args.rope_scaling == GOLDEN["model.open"]["result"]["config"]["rope_scaling"]
     assert llm.tokenizer.stop_tokens == {257, 258} and llm.tokenizer.add_bos
     assert llm.tokenizer.encode("Hi", bos=True, allowed_special={"<|eot_id|>"}) == [256, 72, 105]
@@ -144,7 +147,9 @@ def use_everything(folder: Path) -> list[list[GenerationResult]]:
     assert llm.last.prefill_rate == 12 and llm.last.reused_tokens == 2
     steps = list(llm.generate(rows, 16, logprobs=True, echo=True, stream=True))
 
-    model = Transformer(ModelArgs(dim=64, n_heads=4, n_layers=2, vocab_size=260, max_seq_len=512))
+    args = ModelArgs(dim=64, n_heads=4, n_layers=2, vocab_size=260, max_seq_len=512)
+    model = Transformer(args, quantize="int4")
+    assert "float16 as int4" in model._repr_mimebundle_()["text/html"]
     logits = model.forward([[1, 2, 3], [4, 5, 6]])
     assert logits.shape == (2, 3, 260)
     assert logits.topk(2).indices.shape == (2, 3, 2)

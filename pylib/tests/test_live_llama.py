@@ -390,6 +390,9 @@ def test_smollm2(smollm2: Llama, testdata: Path) -> None:
     ids = smollm2.formatter.encode_dialog_prompt(hostile)
     assert ids.count(smollm2.tokenizer.special_tokens["<|im_end|>"]) == 2  # system and user ends
     assert "<|im_end|>\n<|im_start|>assistant\n" in smollm2.formatter.render_dialog_prompt(hostile)
+    with pytest.raises(llama.RequestError, match=r"quantized already: .* is Q") as caught:
+        Llama.build(smollm2._handle.info["path"], quantize="int4", progress=False)
+    assert "without quantize" in caught.value.hint
     # Quantized weights are read as float32.
     table = smollm2.model.state_dict()["tok_embeddings.weight"]
     assert table.shape == (49152, 576) and table.dtype == np.float32 and 0 < table.std() < 1

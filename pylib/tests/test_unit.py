@@ -253,7 +253,8 @@ def test_build_checks_before_it_starts_anything(tmp_path: Path) -> None:
     assert str(caught.value) == "Tokenizer file 'no.model' does not exist."
     for options, text in (
         ({"precision": "half"}, "'exact' or 'fast', got 'half'"),
-        ({"quantize": "int8"}, "int8"),
+        ({"quantize": "int5"}, "'int8', 'int4' or None, got 'int5'"),
+        ({"quantize": 8}, "got 8"),
         ({"threads": 0}, "threads"),
         ({"max_batch_size": 0}, "max_batch_size"),
         ({"max_seq_len": 1.5}, "max_seq_len"),
