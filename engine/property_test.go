@@ -52,16 +52,17 @@ func tinyWeights(cfg weights.Config, matrices weights.DType) weights.Source {
 				v.Data = binary.LittleEndian.AppendUint16(v.Data, float16.Fromfloat32(float32(0.25*rng.NormFloat64())).Bits())
 			case weights.BF16:
 				v.Data = binary.LittleEndian.AppendUint16(v.Data, uint16(math.Float32bits(float32(0.25*rng.NormFloat64()))>>16))
-			default: // blocks: an f16 scale, for Q4_1 an f16 minimum, and random numbers
-				v.Data = binary.LittleEndian.AppendUint16(v.Data, float16.Fromfloat32(0.003*(1+rng.Float32())*scaleOf(v.DType)).Bits())
-				rest := v.DType.BlockBytes() - 2
-				if v.DType == weights.Q4_1 {
-					v.Data = binary.LittleEndian.AppendUint16(v.Data, float16.Fromfloat32(-0.4).Bits())
-					rest -= 2
+			default: // random numbers under an f16 scale and an f16 minimum
+				b := make([]byte, v.DType.BlockBytes())
+				for i := range b {
+					b[i] = byte(rng.UintN(256))
 				}
-				for range rest {
-					v.Data = append(v.Data, byte(rng.UintN(256)))
+				s := blockScales[v.DType]
+				binary.LittleEndian.PutUint16(b[s.at:], float16.Fromfloat32(s.scale*(1+rng.Float32())).Bits())
+				if s.minimum != 0 {
+					binary.LittleEndian.PutUint16(b[s.at+2:], float16.Fromfloat32(s.minimum).Bits())
 				}
+				v.Data = append(v.Data, b...)
 			}
 		}
 		views = append(views, v)
@@ -69,17 +70,23 @@ func tinyWeights(cfg weights.Config, matrices weights.DType) weights.Source {
 	return weights.NewMemory(views, weights.Halves)
 }
 
-// scaleOf evens out the spread of 8-bit and 4-bit numbers.
-func scaleOf(d weights.DType) float32 {
-	if d == weights.Q8_0 {
-		return 1
-	}
-	return 12
+// blockScales are where a block's scale lies, with a minimum after it, and sizes
+// that even out the spread of the types' numbers.
+var blockScales = map[weights.DType]struct {
+	at             int
+	scale, minimum float32
+}{
+	weights.Q8_0: {0, 0.003, 0}, weights.Q4_0: {0, 0.036, 0}, weights.Q4_1: {0, 0.036, -0.4},
+	weights.Q5_0: {0, 0.018, 0}, weights.Q5_1: {0, 0.018, -0.4},
+	weights.Q4_K: {0, 0.0004, 0.004}, weights.Q5_K: {0, 0.0002, 0.004}, weights.Q6_K: {208, 0.0001, 0},
 }
 
 func openTiny(t *testing.T, dtype weights.DType, p engine.Precision, threads int) *engine.Engine {
 	t.Helper()
 	cfg := tinyConfig()
+	if dtype.BlockSize() > 32 { // whole blocks
+		cfg.HiddenSize, cfg.IntermediateSize, cfg.HeadDim = 256, 256, 64
+	}
 	e, err := engine.OpenSource(t.Context(), cfg, tinyWeights(cfg, dtype), cpu.Open,
 		engine.Options{Precision: p, Threads: threads, KVBytes: 64 << 20})
 	if err != nil {
@@ -147,10 +154,11 @@ func same(t *testing.T, what string, got, want engine.RowResult) {
 // the prompt, with 1 and 2 threads, after an interrupt, and on top of what the
 // session held before.
 func TestRowsDependOnNothingElse(t *testing.T) {
-	dtypes := []weights.DType{weights.F32, weights.F16, weights.BF16, weights.Q8_0, weights.Q4_0, weights.Q4_1}
+	dtypes := []weights.DType{weights.F32, weights.F16, weights.BF16, weights.Q8_0, weights.Q4_0, weights.Q4_1,
+		weights.Q5_0, weights.Q5_1, weights.Q4_K, weights.Q5_K, weights.Q6_K}
 	modes := []string{"greedy", "sampled with echo"}
 	if raceEnabled {
-		dtypes, modes = dtypes[5:], modes[1:]
+		dtypes, modes = dtypes[5:6], modes[1:]
 	}
 	for _, dtype := range dtypes {
 		for _, precision := range []engine.Precision{engine.Exact, engine.Fast} {

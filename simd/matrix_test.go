@@ -24,10 +24,9 @@ func randomMatrix(t testing.TB, r *rand.Rand, typ Type, rows, cols, shift int) M
 			binary.LittleEndian.PutUint32(data[i:], math.Float32bits(v))
 		case BF16:
 			binary.LittleEndian.PutUint16(data[i:], uint16(math.Float32bits(v)>>16))
-		default: // an f16, a block's scale, and what may be its minimum
-			data[i+1] = data[i+1]&0x83 | 0x28
-			if typ == Q4_1 {
-				data[i+3] = data[i+3]&0x83 | 0x28
+		default: // an f16, or a block's scale and its minimum
+			for _, at := range halvesOf(typ) {
+				data[i+at+1] = data[i+at+1]&0x83 | 0x28
 			}
 		}
 	}
@@ -36,6 +35,18 @@ func randomMatrix(t testing.TB, r *rand.Rand, typ Type, rows, cols, shift int) M
 		t.Fatal(err)
 	}
 	return m
+}
+
+// halvesOf are the places of the binary16 numbers in a block.
+func halvesOf(typ Type) []int {
+	switch typ {
+	case Q4_1, Q5_1, Q4_K, Q5_K:
+		return []int{0, 2}
+	case Q6_K:
+		return []int{208}
+	default:
+		return []int{0}
+	}
 }
 
 // randomRows are n rows of standard normal values in the forms that ms want.
@@ -76,7 +87,7 @@ func TestMulRows(t *testing.T) {
 		for _, shift := range []int{0, 1, 2} {
 			t.Run(fmt.Sprintf("%v+%d", typ, shift), func(t *testing.T) {
 				const rows, most = 13, 9
-				cols := 96
+				cols := max(96, 2*typeInfo[typ].block)
 				if typeInfo[typ].block == 1 {
 					cols = 61
 				}

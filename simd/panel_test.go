@@ -26,7 +26,7 @@ func (t Type) cols(n int) int {
 	if typeInfo[t].block == 1 {
 		return n/32*32 + 13
 	}
-	return n / 32 * 32
+	return roundUp(n, max(32, typeInfo[t].block))
 }
 
 // A row read back from its panel has the bits that the stored one decodes to.

@@ -13,6 +13,11 @@ const (
 	Q8_0
 	Q4_0
 	Q4_1
+	Q5_0
+	Q5_1
+	Q4_K
+	Q5_K
+	Q6_K
 	numTypes
 )
 
@@ -22,6 +27,8 @@ var typeInfo = [numTypes]struct {
 }{
 	F32: {"F32", 1, 4}, F16: {"F16", 1, 2}, BF16: {"BF16", 1, 2},
 	Q8_0: {"Q8_0", 32, 34}, Q4_0: {"Q4_0", 32, 18}, Q4_1: {"Q4_1", 32, 20},
+	Q5_0: {"Q5_0", 32, 22}, Q5_1: {"Q5_1", 32, 24},
+	Q4_K: {"Q4_K", 256, 144}, Q5_K: {"Q5_K", 256, 176}, Q6_K: {"Q6_K", 256, 210},
 }
 
 func (t Type) String() string { return typeInfo[t].name }
@@ -73,6 +80,11 @@ var pureUnit = unit{
 		Q8_0: {pure.DecodeQ8_0, pure.DotQ8_0},
 		Q4_0: {pure.DecodeQ4_0, pure.DotQ4_0},
 		Q4_1: {pure.DecodeQ4_1, pure.DotQ4_1},
+		Q5_0: {pure.DecodeQ5_0, pure.DotQ5_0},
+		Q5_1: {pure.DecodeQ5_1, pure.DotQ5_1},
+		Q4_K: {pure.DecodeQ4_K, pure.DotQ4_K},
+		Q5_K: {pure.DecodeQ5_K, pure.DotQ5_K},
+		Q6_K: {pure.DecodeQ6_K, pure.DotQ6_K},
 	},
 }
 

@@ -123,7 +123,7 @@ func TestOpenGGUFTypes(t *testing.T) {
 			dir := folderOf(t, map[string][]byte{"m.gguf": ggufOf(wide, id).bytes()})
 			c, err := Open(context.Background(), dir, Options{})
 			if typ.dtype == 0 {
-				refused(t, err, KindCheckpoint, "token_embd.weight", "is "+typ.name, "supported are F32, F16, BF16, Q8_0, Q4_0, Q4_1")
+				refused(t, err, KindCheckpoint, "token_embd.weight", "is "+typ.name, "supported are F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K")
 				return
 			}
 			if err != nil {

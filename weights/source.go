@@ -7,7 +7,9 @@ type DType uint8
 // The types that engines compute from as they are stored. GGUF block layouts
 // are ggml's (ggml/src/ggml-common.h): Q8_0 f16 d + 32 int8; Q4_0 f16 d + 16
 // bytes; Q4_1 f16 d, f16 m + 16 bytes; a byte of Q4 holds element i in its low
-// and element i+16 in its high nibble.
+// and element i+16 in its high nibble; Q5_0 and Q5_1 have 32 more bits before
+// the bytes. Q4_K, Q5_K and Q6_K hold 256 elements under scales of two levels:
+// package simd/pure has their formulas.
 const (
 	F32 DType = iota + 1
 	F16
@@ -15,6 +17,11 @@ const (
 	Q8_0
 	Q4_0
 	Q4_1
+	Q5_0
+	Q5_1
+	Q4_K
+	Q5_K
+	Q6_K
 )
 
 type dtypeInfo struct {
@@ -25,6 +32,8 @@ type dtypeInfo struct {
 var dtypes = [...]dtypeInfo{
 	F32: {"F32", 1, 4}, F16: {"F16", 1, 2}, BF16: {"BF16", 1, 2},
 	Q8_0: {"Q8_0", 32, 34}, Q4_0: {"Q4_0", 32, 18}, Q4_1: {"Q4_1", 32, 20},
+	Q5_0: {"Q5_0", 32, 22}, Q5_1: {"Q5_1", 32, 24},
+	Q4_K: {"Q4_K", 256, 144}, Q5_K: {"Q5_K", 256, 176}, Q6_K: {"Q6_K", 256, 210},
 }
 
 func (d DType) String() string {

@@ -3,8 +3,10 @@ package cpu
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/llama-go/llama-go/simd"
 	"github.com/llama-go/llama-go/weights"
@@ -47,6 +49,18 @@ type mlp struct {
 var simdTypes = map[weights.DType]simd.Type{
 	weights.F32: simd.F32, weights.F16: simd.F16, weights.BF16: simd.BF16,
 	weights.Q8_0: simd.Q8_0, weights.Q4_0: simd.Q4_0, weights.Q4_1: simd.Q4_1,
+	weights.Q5_0: simd.Q5_0, weights.Q5_1: simd.Q5_1,
+	weights.Q4_K: simd.Q4_K, weights.Q5_K: simd.Q5_K, weights.Q6_K: simd.Q6_K,
+}
+
+// typeNames lists the stored types for messages.
+func typeNames() string {
+	var names []string
+	for _, d := range slices.Sorted(maps.Keys(simdTypes)) {
+		names = append(names, d.String())
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
 // tensor is the stored bytes of a matrix, or of a vector, which has none.
@@ -151,7 +165,7 @@ func (b *binder) view(name string, shape ...int) (weights.View, bool) {
 		return v, false
 	}
 	if _, ok := simdTypes[v.DType]; !ok {
-		b.err = &TensorError{name, v.DType.String(), "F32, F16, BF16, Q8_0, Q4_0 or Q4_1"}
+		b.err = &TensorError{name, v.DType.String(), typeNames()}
 		return v, false
 	}
 	return v, true

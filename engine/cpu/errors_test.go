@@ -55,7 +55,7 @@ func TestOpenRefuses(t *testing.T) {
 		{"wrong shape", change(qProj, func(v *weights.View) { v.Shape = []int{64, 32} }), []string{qProj, "found shape [64 32]", "expected shape [64 64]"}},
 		{"transposed", change("model.layers.0.mlp.up_proj.weight", func(v *weights.View) { v.Shape = []int{64, 96} }), []string{"mlp.up_proj", "found shape [64 96]", "expected shape [96 64]"}},
 		{"flat", change(qProj, func(v *weights.View) { v.Shape = []int{4096} }), []string{qProj, "found shape [4096]"}},
-		{"unknown type", change(qProj, func(v *weights.View) { v.DType = 99 }), []string{qProj, "found unknown type", "F32, F16, BF16, Q8_0, Q4_0 or Q4_1"}},
+		{"unknown type", change(qProj, func(v *weights.View) { v.DType = 99 }), []string{qProj, "found unknown type", "F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K or Q6_K"}},
 		{"too few bytes", change(qProj, func(v *weights.View) { v.Data = v.Data[1:] }), []string{qProj, "16383 bytes"}},
 		{"too few bytes in a norm", change("model.norm.weight", func(v *weights.View) { v.Data = v.Data[4:] }), []string{"model.norm.weight", "252 bytes"}},
 		{"more heads in the config", func(cfg *weights.Config, views []weights.View) []weights.View {

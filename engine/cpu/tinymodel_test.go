@@ -79,6 +79,14 @@ func seedOf(name string) uint64 {
 	return h.Sum64()
 }
 
+// tinyHalves are the places of a block's f16 numbers and their signs and
+// exponents: HALVES in gen.py.
+var tinyHalves = map[weights.DType]map[int]byte{
+	weights.Q8_0: {0: 0x10}, weights.Q4_0: {0: 0x20}, weights.Q4_1: {0: 0x20, 2: 0xa8},
+	weights.Q5_0: {0: 0x1c}, weights.Q5_1: {0: 0x1c, 2: 0xa8},
+	weights.Q4_K: {0: 0x08, 2: 0x14}, weights.Q5_K: {0: 0x04, 2: 0x14}, weights.Q6_K: {208: 0x00},
+}
+
 // tinyBytes are the stored bytes of a tensor; see tensor in gen.py.
 func tinyBytes(name string, shape []int, dtype weights.DType) []byte {
 	n := 1
@@ -110,14 +118,14 @@ func tinyBytes(name string, shape []int, dtype weights.DType) []byte {
 		}
 	default:
 		size := dtype.BlockBytes()
+		words := max(5, (size+7)/8)
 		for b := range n / dtype.BlockSize() {
 			var raw []byte
-			for i := range 5 {
-				raw = binary.LittleEndian.AppendUint64(raw, splitmix(seed, 5*b+i))
+			for i := range words {
+				raw = binary.LittleEndian.AppendUint64(raw, splitmix(seed, words*b+i))
 			}
-			raw[1] = raw[1]&3 | map[weights.DType]byte{weights.Q8_0: 0x10, weights.Q4_0: 0x20, weights.Q4_1: 0x20}[dtype]
-			if dtype == weights.Q4_1 {
-				raw[3] = raw[3]&3 | 0xa8
+			for at, high := range tinyHalves[dtype] {
+				raw[at+1] = raw[at+1]&3 | high
 			}
 			out = append(out, raw[:size]...)
 		}
@@ -126,7 +134,8 @@ func tinyBytes(name string, shape []int, dtype weights.DType) []byte {
 }
 
 var dtypeNames = map[string]weights.DType{"F32": weights.F32, "F16": weights.F16, "BF16": weights.BF16,
-	"Q8_0": weights.Q8_0, "Q4_0": weights.Q4_0, "Q4_1": weights.Q4_1}
+	"Q8_0": weights.Q8_0, "Q4_0": weights.Q4_0, "Q4_1": weights.Q4_1, "Q5_0": weights.Q5_0, "Q5_1": weights.Q5_1,
+	"Q4_K": weights.Q4_K, "Q5_K": weights.Q5_K, "Q6_K": weights.Q6_K}
 
 // views are the tensors of the case's model. Norms of a quantized model are
 // F32, as in GGUF files.

@@ -22,11 +22,15 @@ _PIECE = 8 << 20  # bytes per message; two are under way at a time
 _DTYPES = {
     "f32": "float32", "f16": "float16", "bf16": "bfloat16",
     "float32": "float32", "float16": "float16", "bfloat16": "bfloat16",
-    "q8_0": "q8_0", "q4_0": "q4_0", "q4_1": "q4_1",
+    "q8_0": "q8_0", "q4_0": "q4_0", "q4_1": "q4_1", "q5_0": "q5_0", "q5_1": "q5_1",
+    "q4_k": "q4_k", "q5_k": "q5_k", "q6_k": "q6_k",
 }  # fmt: skip
 _EMBEDDING, _HEAD = "model.embed_tokens.weight", "lm_head.weight"
 _ITEM = {"float32": 4, "float16": 2, "bfloat16": 2}
-_BLOCK = {"q8_0": 34, "q4_0": 18, "q4_1": 20}  # bytes of 32 weights (ggml)
+_BLOCK = {  # weights and bytes of a block (ggml)
+    "q8_0": (32, 34), "q4_0": (32, 18), "q4_1": (32, 20), "q5_0": (32, 22), "q5_1": (32, 24),
+    "q4_k": (256, 144), "q5_k": (256, 176), "q6_k": (256, 210),
+}  # fmt: skip
 
 
 class _IncompatibleKeys(NamedTuple):
@@ -343,7 +347,11 @@ def _read(model: ModelHandle, entry: Mapping[str, Any]) -> bytearray:
     for n in entry["shape"]:
         total *= n
     dtype = _dtype(entry)
-    total = total * _ITEM[dtype] if dtype in _ITEM else total // 32 * _BLOCK[dtype]
+    if dtype in _ITEM:
+        total *= _ITEM[dtype]
+    else:
+        weights, size = _BLOCK[dtype]
+        total = total // weights * size
     out = bytearray(total)
     for offset in range(0, total, _PIECE):
         count = min(_PIECE, total - offset)
@@ -367,18 +375,67 @@ def _decode(data: bytearray, entry: Mapping[str, Any]) -> Any:
 
 
 def _dequantize(data: NDArray[np.uint8], dtype: str) -> Any:
-    """Return the weights of ggml blocks, (n / 32, 32): d·q, d·(q - 8) or d·q + m.
+    """Return the weights of ggml blocks, a row for each.
 
-    A byte of Q4 holds element i in its low and element i + 16 in its high nibble.
+    They are d·q, d·(q - middle) or d·q + m, with products and sums in float32. A
+    byte of 4 bits holds element i in its low and element i + 16 (of K types i + 32)
+    in its high nibble; further bits lie apart.
     """
     import numpy as np
 
-    blocks = data.reshape(-1, _BLOCK[dtype])
-    scale = blocks[:, :2].copy().view("<f2").astype(np.float32)
+    blocks = data.reshape(-1, _BLOCK[dtype][1])
+    if dtype == "q6_k":
+        return _dequantize_q6_k(blocks)
+    d = _halves(blocks[:, :2])
+    if dtype in ("q4_k", "q5_k"):
+        return _dequantize_k(blocks, d, high_bits=dtype == "q5_k")
     if dtype == "q8_0":
-        return scale * blocks[:, 2:].view(np.int8).astype(np.float32)
-    nibbles = blocks[:, 2 if dtype == "q4_0" else 4 :]
-    q = np.concatenate([nibbles & 15, nibbles >> 4], axis=1).astype(np.float32)
-    if dtype == "q4_0":
-        return scale * (q - 8)
-    return scale * q + blocks[:, 2:4].copy().view("<f2").astype(np.float32)
+        return d * blocks[:, 2:].view(np.int8).astype(np.float32)
+    q = _nibbles(blocks[:, -16:])
+    if dtype in ("q5_0", "q5_1"):
+        q |= np.unpackbits(blocks[:, -20:-16], axis=1, bitorder="little") << 4
+    numbers = q.astype(np.float32)
+    if dtype in ("q4_0", "q5_0"):
+        return d * (numbers - (8 if dtype == "q4_0" else 16))
+    return d * numbers + _halves(blocks[:, 2:4])
+
+
+def _dequantize_k(blocks: NDArray[np.uint8], d: Any, *, high_bits: bool) -> Any:
+    """Return q4_k or q5_k: d·scale·q - dmin·minimum, 6-bit scales of 32 weights each."""
+    import numpy as np
+
+    low, high, rest = blocks[:, 4:8], blocks[:, 8:12], blocks[:, 12:16]
+    scale = np.concatenate([low & 63, rest & 15 | low >> 6 << 4], axis=1)
+    minimum = np.concatenate([high & 63, rest >> 4 | high >> 6 << 4], axis=1)
+    q = _nibbles(blocks[:, -128:].reshape(-1, 32)).reshape(-1, 8, 32)
+    if high_bits:
+        bit = np.arange(8, dtype=np.uint8).reshape(1, 8, 1)
+        q |= (blocks[:, None, 16:48] >> bit & 1) << 4
+    steps = (d * scale.astype(np.float32))[:, :, None]
+    lowest = (_halves(blocks[:, 2:4]) * minimum.astype(np.float32))[:, :, None]
+    return (steps * q.astype(np.float32) - lowest).reshape(-1, 256)
+
+
+def _dequantize_q6_k(blocks: NDArray[np.uint8]) -> Any:
+    """Return q6_k: d·scale·(q - 32), int8 scales of 16 weights each."""
+    import numpy as np
+
+    low = blocks[:, :128].reshape(-1, 2, 1, 64)
+    nibbles = np.concatenate([low & 15, low >> 4], axis=2).reshape(-1, 8, 32)
+    shift = np.arange(0, 8, 2, dtype=np.uint8).reshape(1, 1, 4, 1)
+    high = (blocks[:, 128:192].reshape(-1, 2, 1, 32) >> shift & 3).reshape(-1, 8, 32)
+    q = (nibbles | high << 4).astype(np.float32).reshape(-1, 16, 16) - 32
+    steps = _halves(blocks[:, 208:]) * blocks[:, 192:208].copy().view(np.int8).astype(np.float32)
+    return (steps[:, :, None] * q).reshape(-1, 256)
+
+
+def _halves(data: NDArray[np.uint8]) -> Any:
+    import numpy as np
+
+    return data.copy().view("<f2").astype(np.float32)
+
+
+def _nibbles(data: NDArray[np.uint8]) -> Any:
+    import numpy as np
+
+    return np.concatenate([data & 15, data >> 4], axis=1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -117,3 +120,13 @@ def test_blocks_are_dequantized_by_their_definition() -> None:
     np.testing.assert_array_equal(
         _dequantize(np.frombuffer(q8_0, np.uint8), "q8_0"), [0.5 * signed.astype(float)]
     )
+
+
+def test_blocks_are_dequantized_as_gguf_does() -> None:
+    path = Path(__file__).parents[2] / "simd" / "pure" / "testdata" / "dequantized.json"
+    golden = json.loads(path.read_text())
+    assert set(golden) >= {"Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K"}
+    for name, case in golden.items():
+        got = _dequantize(np.frombuffer(bytes.fromhex(case["hex"]), np.uint8), name.lower())
+        want = np.array([int(b, 16) for b in case["bits"]], np.uint32)
+        np.testing.assert_array_equal(got.reshape(-1).view(np.uint32), want, err_msg=name)

@@ -45,6 +45,9 @@ func TestDecodeMatchesGGUF(t *testing.T) {
 	}
 	for _, s := range storedTypes {
 		g, ok := golden[s.name]
+		if ok != (s.block > 1) {
+			t.Errorf("%s: golden values are there: %v", s.name, ok)
+		}
 		if !ok {
 			continue
 		}
@@ -62,7 +65,7 @@ func TestDecodeMatchesGGUF(t *testing.T) {
 				}
 				want = append(want, math.Float32frombits(uint32(bits)))
 			}
-			if len(want) != 8*32 || len(raw) != 8*s.size {
+			if len(want) != 8*s.block || len(raw) != 8*s.size {
 				t.Fatalf("%d values in %d bytes", len(want), len(raw))
 			}
 			got := make([]float32, len(want))

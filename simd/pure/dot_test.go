@@ -63,6 +63,16 @@ func TestWrongLengthsPanic(t *testing.T) {
 		"DotQ8_0":         func() { DotQ8_0(b[:34], f[:33]) },
 		"DotQ4_0":         func() { DotQ4_0(b, f) },
 		"DotQ4_1":         func() { DotQ4_1(b, f) },
+		"DecodeQ5_0":      func() { DecodeQ5_0(f, b) },
+		"DotQ5_0":         func() { DotQ5_0(b, f) },
+		"DecodeQ5_1":      func() { DecodeQ5_1(f, b) },
+		"DotQ5_1":         func() { DotQ5_1(b, f) },
+		"DecodeQ4_K":      func() { DecodeQ4_K(f, b) },
+		"DotQ4_K":         func() { DotQ4_K(b, f) },
+		"DecodeQ5_K":      func() { DecodeQ5_K(f, b) },
+		"DotQ5_K":         func() { DotQ5_K(b, f) },
+		"DecodeQ6_K":      func() { DecodeQ6_K(f, b) },
+		"DotQ6_K":         func() { DotQ6_K(b, f) },
 		"Add":             func() { Add(f, f[1:]) },
 		"RMSNorm":         func() { RMSNorm(f, f, f[1:], 1e-5) },
 		"WeightedSum":     func() { WeightedSum(f[:3], f[:2], f[:5]) },
@@ -83,7 +93,7 @@ func TestWrongLengthsPanic(t *testing.T) {
 
 func BenchmarkDot(b *testing.B) {
 	r := newRand()
-	const n = 576
+	const n = 768
 	w, x0, x1, x2 := random(r, n, 0), random(r, n, 0), random(r, n, 0), random(r, n, 0)
 	run := func(name string, rows int, f func()) {
 		b.Run(name, func(b *testing.B) {

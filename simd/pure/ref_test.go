@@ -102,7 +102,15 @@ var storedTypes = []storedType{
 	{"Q8_0", 32, 34, DecodeQ8_0, DotQ8_0},
 	{"Q4_0", 32, 18, DecodeQ4_0, DotQ4_0},
 	{"Q4_1", 32, 20, DecodeQ4_1, DotQ4_1},
+	{"Q5_0", 32, 22, DecodeQ5_0, DotQ5_0},
+	{"Q5_1", 32, 24, DecodeQ5_1, DotQ5_1},
+	{"Q4_K", 256, 144, DecodeQ4_K, DotQ4_K},
+	{"Q5_K", 256, 176, DecodeQ5_K, DotQ5_K},
+	{"Q6_K", 256, 210, DecodeQ6_K, DotQ6_K},
 }
+
+// halves are the places of a block's f16 numbers where they are not 0 alone.
+var halves = map[string][]int{"Q4_1": {0, 2}, "Q5_1": {0, 2}, "Q4_K": {0, 2}, "Q5_K": {0, 2}, "Q6_K": {208}}
 
 // row is n random elements, small finite numbers, stored offset bytes from an
 // aligned start.
@@ -119,9 +127,12 @@ func (s *storedType) row(r *rand.Rand, n, offset int) []byte {
 		case "BF16":
 			binary.LittleEndian.PutUint16(b[i:], uint16(math.Float32bits(v)>>16))
 		default: // an f16, or the scale of a block and what may be its minimum
-			b[i+1] = b[i+1]&0x83 | 0x28
-			if s.name == "Q4_1" {
-				b[i+3] = b[i+3]&0x83 | 0x28
+			at := halves[s.name]
+			if at == nil {
+				at = []int{0}
+			}
+			for _, h := range at {
+				b[i+h+1] = b[i+h+1]&0x83 | 0x28
 			}
 		}
 	}

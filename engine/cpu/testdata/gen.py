@@ -38,6 +38,17 @@ def splitmix(seed: int, n: int) -> np.ndarray:
 BITS = {"F32": 24, "F16": 12, "BF16": 9}  # signed integers that the type holds exactly
 
 
+# Places of a block's f16 numbers, scales and minima, and their signs and exponents.
+HALVES = {"Q8_0": {0: 0x10}, "Q4_0": {0: 0x20}, "Q4_1": {0: 0x20, 2: 0xA8}, "Q5_0": {0: 0x1C}, "Q5_1": {0: 0x1C, 2: 0xA8},
+          "Q4_K": {0: 0x08, 2: 0x14}, "Q5_K": {0: 0x04, 2: 0x14}, "Q6_K": {208: 0x00}}
+
+
+def random_blocks(name: str, blocks: int, size: int) -> np.ndarray:
+    """Random bytes of blocks, each of as many whole words as it needs, at least five."""
+    words = max(5, -(-size // 8))
+    return splitmix(fnv1a(name), blocks * words).astype("<u8").view(np.uint8).reshape(blocks, words * 8)[:, :size].copy()
+
+
 def tensor(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     """The float32 values of a tensor as it would be stored."""
     n = int(np.prod(shape))
@@ -52,16 +63,16 @@ def tensor(name: str, shape: tuple[int, ...], dtype: str) -> np.ndarray:
     qt = gguf.GGMLQuantizationType[dtype]
     block, size = gguf.GGML_QUANT_SIZES[qt]
     blocks = n // block
-    raw = splitmix(fnv1a(name), blocks * 5).astype("<u8").view(np.uint8).reshape(blocks, 40)[:, :size].copy()
-    # The scale keeps 10 random bits of mantissa; sign and exponent are fixed.
-    raw[:, 1] = raw[:, 1] & 3 | {"Q8_0": 0x10, "Q4_0": 0x20, "Q4_1": 0x20}[dtype]
-    if dtype == "Q4_1":
-        raw[:, 3] = raw[:, 3] & 3 | 0xA8
+    raw = random_blocks(name, blocks, size)
+    # A scale keeps 10 random bits of mantissa; sign and exponent are fixed.
+    for at, high in HALVES[dtype].items():
+        raw[:, at + 1] = raw[:, at + 1] & 3 | high
     return gguf.quants.dequantize(raw.reshape(-1), qt).reshape(shape)
 
 
 BASE = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=4,
             head_dim=16, vocab_size=96, rms_norm_eps=1e-5, rope_theta=10000.0, tie_word_embeddings=False)
+WIDE = dict(hidden_size=256, intermediate_size=512, head_dim=64)  # whole blocks of 256
 LLAMA3 = dict(rope_type="llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0, original_max_position_embeddings=64)
 
 CASES = [
@@ -78,6 +89,11 @@ CASES = [
     ("gqa untied", "Q8_0", dict(num_key_value_heads=2)),
     ("gqa tied", "Q4_0", dict(num_key_value_heads=2, tie_word_embeddings=True)),
     ("mha untied", "Q4_1", {}),
+    ("gqa untied", "Q5_0", dict(num_key_value_heads=2)),
+    ("mha tied", "Q5_1", dict(tie_word_embeddings=True)),
+    ("gqa untied", "Q4_K", WIDE | dict(num_key_value_heads=2)),
+    ("mha tied", "Q5_K", WIDE | dict(tie_word_embeddings=True)),
+    ("gqa tied", "Q6_K", WIDE | dict(num_key_value_heads=2, tie_word_embeddings=True)),
 ]
 
 
@@ -118,18 +134,16 @@ def run(name: str, dtype: str, change: dict) -> dict:
 def decoded() -> dict:
     """Blocks of each quantized type with extreme scales, and their values."""
     out = {}
-    for t in ("Q8_0", "Q4_0", "Q4_1"):
+    for t, halves in HALVES.items():
         qt = gguf.GGMLQuantizationType[t]
         size = gguf.GGML_QUANT_SIZES[qt][1]
-        raw = splitmix(fnv1a(t), 8 * 5).astype("<u8").view(np.uint8).reshape(8, 40)[:, :size].copy()
+        raw = random_blocks(t, 8, size)
         # 1.0, the largest, the smallest subnormal, -0, a negative, three of random mantissa
-        for i, d in enumerate((0x3C00, 0x7BFF, 0x0001, 0x8000, 0xB555)):
-            raw[i, 0:2] = (d & 255, d >> 8)
-        raw[5:, 1] = raw[5:, 1] & 3 | 0x20
-        if t == "Q4_1":
-            for i, m in enumerate((0xBC00, 0x0000, 0x03FF, 0x7BFF, 0x3555)):
-                raw[i, 2:4] = (m & 255, m >> 8)
-            raw[5:, 3] = raw[5:, 3] & 3 | 0xA8
+        extremes = ((0x3C00, 0x7BFF, 0x0001, 0x8000, 0xB555), (0xBC00, 0x0000, 0x03FF, 0x7BFF, 0x3555))
+        for at, numbers, high in zip(halves, extremes, (0x20, 0xA8)):
+            for i, d in enumerate(numbers):
+                raw[i, at:at + 2] = (d & 255, d >> 8)
+            raw[5:, at + 1] = raw[5:, at + 1] & 3 | high
         values = gguf.quants.dequantize(raw.reshape(-1), qt).astype("<f4")
         out[t] = dict(hex=raw.tobytes().hex(), bits=[f"{b:08x}" for b in values.reshape(-1).view("<u4").tolist()])
     return out
