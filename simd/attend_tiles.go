@@ -1,7 +1,5 @@
 package simd
 
-import "unsafe"
-
 // tileRows is the number of rows of the largest tile.
 const tileRows = 12
 
@@ -28,13 +26,14 @@ func (a *Attention) attendTiles(dst []float32, stride int, q []float32, group, f
 	s.out = atLeast(s.out, rows*a.dim16)
 	scores, out := s.scores[:rows*width], s.out[:rows*a.dim16]
 
-	for p := 0; p < end; p += PanelRows {
-		at, size := p%a.Block*a.dim8*a.size, PanelRows*a.dim8*a.size
-		k := s.Blocks[p/a.Block][at:]
-		if ahead := p + a.Block; n == 1 && ahead < end {
-			active.prefetch(s.Blocks[ahead/a.Block][at:][:size])
+	size := PanelRows * a.dim8 * a.size
+	for p := 0; p < end; p += a.Block {
+		panels := (min(end-p, a.Block) + PanelRows - 1) / PanelRows
+		k, ahead := s.Blocks[p/a.Block], 0
+		if next := p + a.Block; n == 1 && next < end {
+			ahead = distance(k, s.Blocks[next/a.Block])
 		}
-		a.kernel.run(rows, a.dim8, pointer(q[:rows*a.dim8]), pointer(k), pointer(scores[p:]), 4*a.dim8, 4*width, 0)
+		a.kernel.panels(panels, rows, a.dim8, pointer(q[:rows*a.dim8]), pointer(k), pointer(scores[p:]), 4*a.dim8, 4*width, 0, size, ahead)
 	}
 	for r := range rows {
 		active.softmax(scores[r*width:][:first+r/group+1], a.scale)
@@ -83,12 +82,13 @@ func (a *Attention) attendTail(out, scores []float32, width, group, first, n, fu
 // addValues adds m positions of values, panels of block positions, each times
 // its score, to rows rows of out. next, unless nil, are the values that follow.
 func (a *Attention) addValues(out, scores []float32, width int, values, next []byte, block, rows, m int) {
-	size := block * PanelRows * a.size
-	for d := range a.dim16 / PanelRows {
-		if next != nil {
-			active.prefetch(next[d*size:][:size])
-		}
-		a.kernel.run(rows, m, pointer(scores), unsafe.Pointer(&values[d*size]),
-			pointer(out[d*PanelRows:]), 4*width, 4*a.dim16, 1)
+	ahead := 0
+	if next != nil {
+		ahead = distance(values, next)
 	}
+	a.kernel.panels(a.dim16/PanelRows, rows, m, pointer(scores), pointer(values), pointer(out), 4*width, 4*a.dim16, 1,
+		block*PanelRows*a.size, ahead)
 }
+
+// distance is the bytes from a to b.
+func distance(a, b []byte) int { return int(uintptr(pointer(b)) - uintptr(pointer(a))) }

@@ -124,20 +124,34 @@ func (m *Matrix) mulPanels(dst []float32, stride, lo, hi int, x *Rows, n int, sc
 	a, lda := x.operand(m.kernel.form)
 	k := m.Type.paddedCols(m.Cols) / m.kernel.per
 	_ = dst[(n-1)*stride+hi-1]
-	for r := lo; r < hi; r += PanelRows {
-		panel := pointer(m.panel(r / PanelRows))
-		if r+PanelRows <= hi {
-			m.kernel.run(n, k, a, panel, pointer(dst[r:]), lda, 4*stride, 0)
-			continue
+	if whole := hi / PanelRows * PanelRows; lo < whole {
+		ahead := 0
+		if step := m.Step(n); step > PanelRows { // two streams, which the processor does not see coming
+			ahead = 2 * m.stride
 		}
-		for t := 0; t < n; t += tailRows {
-			rows := min(tailRows, n-t)
-			m.kernel.run(rows, k, unsafe.Add(a, t*lda), panel, pointer(scratch[:tailRows*PanelRows]), lda, 4*PanelRows, 0)
-			for i := range rows {
-				copy(dst[(t+i)*stride+r:(t+i)*stride+hi], scratch[i*PanelRows:])
-			}
+		m.kernel.panels((whole-lo)/PanelRows, n, k, a, pointer(m.panel(lo/PanelRows)), pointer(dst[lo:]), lda, 4*stride, 0, m.stride, ahead)
+		lo = whole
+	}
+	if lo == hi {
+		return
+	}
+	panel := pointer(m.panel(lo / PanelRows))
+	for t := 0; t < n; t += tailRows {
+		rows := min(tailRows, n-t)
+		m.kernel.run(rows, k, unsafe.Add(a, t*lda), panel, pointer(scratch[:tailRows*PanelRows]), lda, 4*PanelRows, 0)
+		for i := range rows {
+			copy(dst[(t+i)*stride+lo:(t+i)*stride+hi], scratch[i*PanelRows:])
 		}
 	}
+}
+
+// Step is the number of rows that MulRows computes at once with n activation
+// rows: work on two matrices in turn is best done in steps of it.
+func (m *Matrix) Step(n int) int {
+	if m.kernel != nil && m.kernel.wide != nil && n <= wideRows {
+		return 2 * PanelRows
+	}
+	return PanelRows
 }
 
 // decoded returns rows [lo, hi) as float32: in place when they are stored so,

@@ -13,6 +13,39 @@ type kernel struct {
 	half bool // of attention: binary16
 	// run computes rows rows of c, see avx512.Tile.
 	run func(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate int)
+	// wide, unless nil, is run of up to wideRows rows and two panels, the second
+	// next bytes after the first, with the same bits; its results follow in c. It
+	// asks for what lies ahead bytes after them.
+	wide func(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int)
+}
+
+// wideRows are the rows that a chain each does not keep the multiplier busy with.
+const wideRows = 3
+
+// panels is run of several panels, next bytes apart, whose results follow one
+// another in c. ahead is where the panels lie that are read after these.
+func (k *kernel) panels(panels, rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int) {
+	if k.wide != nil && rows <= wideRows {
+		for ; panels >= 2; panels -= 2 {
+			k.wide(rows, n, x, w, c, lda, ldc, accumulate, next, ahead)
+			w, c = unsafe.Add(w, 2*next), unsafe.Add(c, 2*4*PanelRows)
+		}
+	}
+	for ; panels > 0; panels-- {
+		if ahead != 0 {
+			prefetch(w, ahead, next)
+		}
+		k.run(rows, n, x, w, c, lda, ldc, accumulate)
+		w, c = unsafe.Add(w, next), unsafe.Add(c, 4*PanelRows)
+	}
+}
+
+// prefetch asks for n bytes from ahead bytes after p on: they may be no part of
+// what p points to.
+//
+//go:nocheckptr
+func prefetch(p unsafe.Pointer, ahead, n int) {
+	active.prefetch(unsafe.Slice((*byte)(unsafe.Add(p, ahead)), n))
 }
 
 // Plan says what multiplies each weight type in one mode. Where a type has no

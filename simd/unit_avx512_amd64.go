@@ -34,18 +34,18 @@ func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
 	const fma, vnni, pairs = "FMA, float32 activations", "VNNI, int8 activations in blocks of 32", "VDPBF16PS, bfloat16 activations"
 	p := &Plan{Fast: fast}
 	p.kernels = [numTypes]*kernel{
-		F32:  {what: fma, per: 1, run: avx512.F32.Run},
-		F16:  {what: fma, per: 1, run: avx512.F16.Run},
-		BF16: {what: fma, per: 1, run: avx512.BF16.Run},
-		Q8_0: {what: fma, per: 32, run: avx512.ExactQ8_0.Run},
-		Q4_0: {what: fma, per: 32, run: avx512.ExactQ4_0.Run},
-		Q4_1: {what: fma, per: 32, run: avx512.ExactQ4_1.Run},
+		F32:  {what: fma, per: 1, run: avx512.F32.Run, wide: avx512.F32Wide.Run},
+		F16:  {what: fma, per: 1, run: avx512.F16.Run, wide: avx512.F16Wide.Run},
+		BF16: {what: fma, per: 1, run: avx512.BF16.Run, wide: avx512.BF16Wide.Run},
+		Q8_0: {what: fma, per: 32, run: avx512.ExactQ8_0.Run, wide: avx512.ExactQ8_0Wide.Run},
+		Q4_0: {what: fma, per: 32, run: avx512.ExactQ4_0.Run, wide: avx512.ExactQ4_0Wide.Run},
+		Q4_1: {what: fma, per: 32, run: avx512.ExactQ4_1.Run, wide: avx512.ExactQ4_1Wide.Run},
 	}
 	p.kv = p.kernels[F32]
 	if !fast {
 		return p
 	}
-	p.kv = &kernel{what: fma, per: 1, half: true, run: avx512.F16.Run}
+	p.kv = &kernel{what: fma, per: 1, half: true, run: avx512.F16.Run, wide: avx512.F16Wide.Run}
 	switch {
 	case fs.has(featVNNI):
 		p.kernels[Q8_0] = &kernel{what: vnni, form: formBias128, per: 32, run: avx512.Int8Q8_0.Run}

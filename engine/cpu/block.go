@@ -57,11 +57,11 @@ func (b *backend) normalize(ctx context.Context, n int, w []float32, delta bool)
 // gateUp computes gate = silu(gateProj(norm)) * upProj(norm) in one region.
 func (b *backend) gateUp(ctx context.Context, m *mlp, n int) error {
 	s, rows := &b.scratch, m.gateProj.Rows
-	step := chunkRows(2*m.gateProj.Cols, n)
+	step, turn := chunkRows(2*m.gateProj.Cols, n), m.gateProj.Step(n)
 	return b.run(ctx, chunks(rows, step), func(worker, c int) {
 		lo, hi := c*step, min(rows, (c+1)*step)
-		for r := lo; r < hi; r += simd.PanelRows {
-			end := min(hi, r+simd.PanelRows)
+		for r := lo; r < hi; r += turn {
+			end := min(hi, r+turn)
 			m.gateProj.MulRows(s.gate.F32, s.gate.Stride, r, end, &s.norm, n, s.panel[worker])
 			m.upProj.MulRows(s.up.data, s.up.stride, r, end, &s.norm, n, s.panel[worker])
 		}

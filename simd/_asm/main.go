@@ -45,22 +45,28 @@ func avx512Tiles() *asm {
 	a := newAsm("avx512")
 	for _, k := range floatKinds {
 		for _, mr := range rowCounts {
-			a.floatTile(k, mr)
+			a.floatTile(k, mr, 1)
+		}
+		for _, mr := range k.wide() {
+			a.floatTile(k, mr, 2)
 		}
 	}
 	for _, q := range quants {
 		for _, mr := range rowCounts {
-			a.exactTile(q, mr)
+			a.exactTile(q, mr, 1)
 			a.int8Tile(q, mr)
+		}
+		for _, mr := range wideCounts {
+			a.exactTile(q, mr, 2)
 		}
 	}
 	for _, k := range floatKinds {
-		a.table(k.table, k.name, k.doc)
+		a.table(k.table, k.name, k.doc, k.wide())
 	}
 	for _, q := range quants {
 		exact, int8 := q.docs()
-		a.table("Exact"+q.name, "exact"+q.name, exact)
-		a.table("Int8"+q.name, "int8"+q.name, int8)
+		a.table("Exact"+q.name, "exact"+q.name, exact, wideCounts)
+		a.table("Int8"+q.name, "int8"+q.name, int8, nil)
 	}
 	return a
 }

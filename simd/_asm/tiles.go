@@ -25,7 +25,26 @@ const (
 
 var baseRegs = []string{"AX", "R8", "R9", "R10"}
 
-const tileArgs = "(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)"
+const (
+	tileArgs = "(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)"
+	wideArgs = "(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)"
+)
+
+// wideCounts are the mr of tiles of two panels: fewer than four chains leave the
+// multiplier idle.
+var wideCounts = []int{1, 2, 3}
+
+// nextReg is how far the second panel lies behind the first; aheadReg moves
+// through the memory that a tile of two panels asks for.
+const nextReg, aheadReg = "SI", "R11"
+
+// weights is an address in panel p of a tile.
+func weights(p, disp int) mem {
+	if p == 0 {
+		return mem{disp: disp, base: panelReg}
+	}
+	return mem{disp, panelReg, nextReg, 1}
+}
 
 // row addresses byte off of activation row m: three rows share a base register.
 func row(m, off int) mem {
@@ -40,20 +59,32 @@ func row(m, off int) mem {
 }
 
 // beginTile begins a function, reads its arguments, sets a base register for
-// every three rows and starts the accumulators Z0 … Zmr-1 from 0 or from c.
-func (a *asm) beginTile(name string, mr int) {
-	a.fn(fmt.Sprintf("%sx%d", name, mr), tileArgs)
+// every three rows and starts the accumulators Z0 … Zmr-1, of the second panel
+// those after them, from 0 or from c.
+func (a *asm) beginTile(name string, mr, panels int) {
+	if panels == 1 {
+		a.fn(fmt.Sprintf("%sx%d", name, mr), tileArgs)
+	} else {
+		a.fn(fmt.Sprintf("%sx%dx2", name, mr), wideArgs)
+	}
 	a.load("n:"+countReg, "x:AX", "w:"+panelReg, "c:"+cReg, "lda:"+ldaReg, "ldc:"+ldcReg, "acc:R13")
+	if panels == 2 {
+		a.i("MOVQ next+56(FP), %s", nextReg)
+		a.i("MOVQ ahead+64(FP), %s", aheadReg)
+		a.i("ADDQ %s, %s", panelReg, aheadReg)
+	}
 	for b := 1; 3*b < mr; b++ {
 		a.i("LEAQ (%s)(%s*1), %s", baseRegs[b-1], ldaReg, baseRegs[b])
 		a.i("LEAQ (%s)(%s*2), %s", baseRegs[b], ldaReg, baseRegs[b])
 	}
-	a.zero(mr)
+	a.zero(mr * panels)
 	a.i("TESTQ R13, R13")
 	a.i("JZ start")
 	a.i("MOVQ %s, R13", cReg)
 	for m := range mr {
-		a.i("VMOVUPS (R13), Z%d", m)
+		for p := range panels {
+			a.i("VMOVUPS %d(R13), Z%d", laneBytes*p, mr*p+m)
+		}
 		if m+1 < mr {
 			a.i("ADDQ %s, R13", ldcReg)
 		}
@@ -61,9 +92,20 @@ func (a *asm) beginTile(name string, mr int) {
 	a.label("start")
 }
 
-// next moves on by xBytes in every activation row and by wBytes in the panel,
+// prefetchAhead asks for n bytes from off on of both panels ahead.
+func (a *asm) prefetchAhead(panels, off, n int) {
+	for at := off; panels == 2 && at < off+n; at += laneBytes {
+		a.i("PREFETCHT1 %d(%s)", at, aheadReg)
+		a.i("PREFETCHT1 %d(%s)(%s*1)", at, aheadReg, nextReg)
+	}
+}
+
+// next moves on by xBytes in every activation row and by wBytes in the panels,
 // counts, and repeats the loop.
-func (a *asm) next(mr, xBytes, wBytes, count int) {
+func (a *asm) next(mr, panels, xBytes, wBytes, count int) {
+	if panels == 2 {
+		a.i("ADDQ $%d, %s", wBytes, aheadReg)
+	}
 	for b := 0; 3*b < mr; b++ {
 		a.i("ADDQ $%d, %s", xBytes, baseRegs[b])
 	}
@@ -73,9 +115,11 @@ func (a *asm) next(mr, xBytes, wBytes, count int) {
 }
 
 // endTile writes the accumulators to c and returns.
-func (a *asm) endTile(mr int) {
+func (a *asm) endTile(mr, panels int) {
 	for m := range mr {
-		a.i("VMOVUPS Z%d, (%s)", m, cReg)
+		for p := range panels {
+			a.i("VMOVUPS Z%d, %d(%s)", mr*p+m, laneBytes*p, cReg)
+		}
 		if m+1 < mr {
 			a.i("ADDQ %s, %s", ldcReg, cReg)
 		}
@@ -129,50 +173,66 @@ var floatKinds = []floatKind{
 	}},
 }
 
+// wide are the mr of the kind's tiles of two panels. Pairs of bfloat16 have none:
+// one row at a time reads memory as fast as it comes.
+func (k floatKind) wide() []int {
+	if k.name == "bf16pairs" {
+		return nil
+	}
+	return wideCounts
+}
+
 // floatTile takes n, a multiple of floatSteps, elements of k.
-func (a *asm) floatTile(kind floatKind, mr int) {
+func (a *asm) floatTile(kind floatKind, mr, panels int) {
 	const floatSteps, upper = 8, 31
-	a.beginTile(kind.name, mr)
+	a.beginTile(kind.name, mr, panels)
 	if kind.name == "bf16" {
 		a.broadcast(0xffff0000, upper)
 	}
-	tmp := temps(mr, upper-1)
-	fma := func(z, k int) {
+	tmp := temps(mr*panels, upper-1)
+	fma := func(z, k, p int) {
 		for m := range mr {
-			a.i("VFMADD231PS.BCST %s, Z%d, Z%d", row(m, 4*k), z, m)
+			a.i("VFMADD231PS.BCST %s, Z%d, Z%d", row(m, 4*k), z, mr*p+m)
 		}
+	}
+	step := 1
+	if strings.HasPrefix(kind.name, "bf16") {
+		step = 2
 	}
 	a.label("loop")
-	for k := 0; k < floatSteps; k++ {
-		w := mem{disp: k * kind.wBytes, base: panelReg}
-		switch kind.name {
-		case "f32":
-			z := tmp()
-			a.i("VMOVUPS %s, Z%d", w, z)
-			fma(z, k)
-		case "f16":
-			z := tmp()
-			a.i("VCVTPH2PS %s, Z%d", w, z)
-			fma(z, k)
-		case "bf16":
-			odd, even := tmp(), tmp()
-			a.i("VMOVDQU32 %s, Z%d", w, odd)
-			a.i("VPSLLD $16, Z%d, Z%d", odd, even)
-			a.i("VPANDD Z%d, Z%d, Z%d", upper, odd, odd)
-			fma(even, k)
-			k++
-			fma(odd, k)
-		case "bf16pairs":
-			z := tmp()
-			a.i("VMOVDQU32 %s, Z%d", w, z)
-			for m := range mr {
-				a.vdpbf16ps(row(m, 2*k), z, m)
+	for k := 0; k < floatSteps; k += step {
+		if k*kind.wBytes%laneBytes == 0 {
+			a.prefetchAhead(panels, k*kind.wBytes, max(laneBytes, step*kind.wBytes))
+		}
+		for p := range panels {
+			w := weights(p, k*kind.wBytes)
+			switch kind.name {
+			case "f32":
+				z := tmp()
+				a.i("VMOVUPS %s, Z%d", w, z)
+				fma(z, k, p)
+			case "f16":
+				z := tmp()
+				a.i("VCVTPH2PS %s, Z%d", w, z)
+				fma(z, k, p)
+			case "bf16":
+				odd, even := tmp(), tmp()
+				a.i("VMOVDQU32 %s, Z%d", w, odd)
+				a.i("VPSLLD $16, Z%d, Z%d", odd, even)
+				a.i("VPANDD Z%d, Z%d, Z%d", upper, odd, odd)
+				fma(even, k, p)
+				fma(odd, k+1, p)
+			case "bf16pairs":
+				z := tmp()
+				a.i("VMOVDQU32 %s, Z%d", w, z)
+				for m := range mr {
+					a.vdpbf16ps(row(m, 2*k), z, mr*p+m)
+				}
 			}
-			k++
 		}
 	}
-	a.next(mr, floatSteps*kind.xBytes, floatSteps*kind.wBytes, floatSteps)
-	a.endTile(mr)
+	a.next(mr, panels, floatSteps*kind.xBytes, floatSteps*kind.wBytes, floatSteps)
+	a.endTile(mr, panels)
 }
 
 // quant describes a panel of blocks of 32 k: a header of 16 f16 scales (and 16
@@ -213,47 +273,56 @@ func (q quant) blockBytes() int { return q.header + q.groups()*laneBytes }
 
 // exactTile decodes each weight to float32, w = fma(q, scale, offset), and
 // multiplies n blocks of float32 activations.
-func (a *asm) exactTile(q quant, mr int) {
-	a.beginTile("exact"+q.name, mr)
-	const mask, neg, scale, offset = 31, 30, 29, 28
+func (a *asm) exactTile(q quant, mr, panels int) {
+	a.beginTile("exact"+q.name, mr, panels)
+	const mask, neg, first = 31, 30, 26
+	scale, offset := func(p int) int { return 29 - 2*p }, func(p int) int { return 28 - 2*p }
 	a.broadcast(q.mask, mask)
 	if !q.minima {
 		a.broadcast(math.Float32bits(-q.bias), neg)
 	}
-	tmp := temps(mr, offset-1)
+	tmp := temps(mr*panels, first-1)
 	a.label("loop")
-	a.i("VCVTPH2PS (%s), Z%d", panelReg, scale)
-	if q.minima {
-		a.i("VCVTPH2PS 32(%s), Z%d", panelReg, offset)
-	} else {
-		a.i("VMULPS Z%d, Z%d, Z%d", neg, scale, offset)
+	for p := range panels {
+		a.i("VCVTPH2PS %s, Z%d", weights(p, 0), scale(p))
+		if q.minima {
+			a.i("VCVTPH2PS %s, Z%d", weights(p, 32), offset(p))
+		} else {
+			a.i("VMULPS Z%d, Z%d, Z%d", neg, scale(p), offset(p))
+		}
 	}
+	a.prefetchAhead(panels, laneBytes*q.groups(), q.blockBytes()-laneBytes*q.groups())
 	k := 0
 	for h := range q.halves() {
 		for g := range q.groups() {
+			if h == 0 {
+				a.prefetchAhead(panels, laneBytes*g, laneBytes)
+			}
 			for i := range 4 {
-				z, shift := tmp(), 8*i+4*h
-				w := mem{disp: q.header + laneBytes*g, base: panelReg}
-				switch {
-				case shift == 0:
-					a.i("VPANDD %s, Z%d, Z%d", w, mask, z)
-				case shift+q.bits == 32:
-					a.i("VPSRLD $%d, %s, Z%d", shift, w, z)
-				default:
-					a.i("VPSRLD $%d, %s, Z%d", shift, w, z)
-					a.i("VPANDD Z%d, Z%d, Z%d", z, mask, z)
-				}
-				a.i("VCVTDQ2PS Z%d, Z%d", z, z)
-				a.i("VFMADD213PS Z%d, Z%d, Z%d", offset, scale, z)
-				for m := range mr {
-					a.i("VFMADD231PS.BCST %s, Z%d, Z%d", row(m, 4*k), z, m)
+				for p := range panels {
+					z, shift := tmp(), 8*i+4*h
+					w := weights(p, q.header+laneBytes*g)
+					switch {
+					case shift == 0:
+						a.i("VPANDD %s, Z%d, Z%d", w, mask, z)
+					case shift+q.bits == 32:
+						a.i("VPSRLD $%d, %s, Z%d", shift, w, z)
+					default:
+						a.i("VPSRLD $%d, %s, Z%d", shift, w, z)
+						a.i("VPANDD Z%d, Z%d, Z%d", z, mask, z)
+					}
+					a.i("VCVTDQ2PS Z%d, Z%d", z, z)
+					a.i("VFMADD213PS Z%d, Z%d, Z%d", offset(p), scale(p), z)
+					for m := range mr {
+						a.i("VFMADD231PS.BCST %s, Z%d, Z%d", row(m, 4*k), z, mr*p+m)
+					}
 				}
 				k++
 			}
 		}
 	}
-	a.next(mr, 32*4, q.blockBytes(), 1)
-	a.endTile(mr)
+	a.next(mr, panels, 32*4, q.blockBytes(), 1)
+	a.endTile(mr, panels)
 }
 
 // Activation blocks of the int8 tiles: a float32 scale, then int32 -bias·Σq (or
@@ -266,7 +335,7 @@ const (
 // int8Tile multiplies n blocks of int8 activations: the products of a block are
 // summed exactly.
 func (a *asm) int8Tile(q quant, mr int) {
-	a.beginTile("int8"+q.name, mr)
+	a.beginTile("int8"+q.name, mr, 1)
 	const mask, scale = 31, 30
 	if q.bits == 4 {
 		a.broadcast(0x0f0f0f0f, mask)
@@ -315,12 +384,13 @@ func (a *asm) int8Tile(q quant, mr int) {
 		a.i("VMULPS.BCST %s, Z%d, Z%d", row(m, actScale), scale, z)
 		a.i("VFMADD231PS Z%d, Z%d, Z%d", z, sum(m), m)
 	}
-	a.next(mr, actBlock, q.blockBytes(), 1)
-	a.endTile(mr)
+	a.next(mr, 1, actBlock, q.blockBytes(), 1)
+	a.endTile(mr, 1)
 }
 
-// table writes a Go table of the tiles called name, by the number of rows.
-func (a *asm) table(table, name string, doc []string) {
+// table writes a Go table of the tiles called name, by the number of rows, and
+// where there are any of the tiles of two panels.
+func (a *asm) table(table, name string, doc []string, wide []int) {
 	for _, line := range doc {
 		a.stubs.WriteString(strings.TrimRight("// "+line, " ") + "\n")
 	}
@@ -329,4 +399,12 @@ func (a *asm) table(table, name string, doc []string) {
 		entries[i] = fmt.Sprintf("%d: %sx%d", mr, name, mr)
 	}
 	fmt.Fprintf(&a.stubs, "var %s = Tiles{%s}\n\n", table, strings.Join(entries, ", "))
+	if wide == nil {
+		return
+	}
+	entries = make([]string, len(wide))
+	for i, mr := range wide {
+		entries[i] = fmt.Sprintf("%d: %sx%dx2", mr, name, mr)
+	}
+	fmt.Fprintf(&a.stubs, "// %sWide are the tiles of %s for two panels.\nvar %sWide = WideTiles{%s}\n\n", table, table, table, strings.Join(entries, ", "))
 }

@@ -43,6 +43,28 @@ func tiles() []reftest.Tile {
 	return all
 }
 
+// wideTiles are those of two panels.
+func wideTiles() []reftest.WideTile {
+	return []reftest.WideTile{
+		{Kind: reftest.F32, MaxRows: MaxWideRows, Run: F32Wide.Run},
+		{Kind: reftest.F16, MaxRows: MaxWideRows, Run: F16Wide.Run},
+		{Kind: reftest.BF16, MaxRows: MaxWideRows, Run: BF16Wide.Run},
+		{Kind: reftest.ExactQ8_0, MaxRows: MaxWideRows, Run: ExactQ8_0Wide.Run},
+		{Kind: reftest.ExactQ4_0, MaxRows: MaxWideRows, Run: ExactQ4_0Wide.Run},
+		{Kind: reftest.ExactQ4_1, MaxRows: MaxWideRows, Run: ExactQ4_1Wide.Run},
+	}
+}
+
+func TestWideTiles(t *testing.T) {
+	needAVX512(t)
+	reftest.WideTiles(t, wideTiles())
+}
+
+func BenchmarkWideTiles(b *testing.B) {
+	needAVX512(b)
+	reftest.BenchmarkWideTiles(b, wideTiles())
+}
+
 func TestTiles(t *testing.T) {
 	needAVX512(t)
 	reftest.Tiles(t, tiles())

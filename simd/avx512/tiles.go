@@ -43,6 +43,29 @@ func (t *Tiles) Run(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate in
 	}
 }
 
+// WideTile is a Tile on two panels, the second next bytes after the first; its 16
+// results follow those of the first in c. It asks the memory for as much from
+// ahead bytes after each panel on.
+type WideTile func(n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int)
+
+// MaxWideRows is the number of rows of the largest WideTile: with more, one panel
+// keeps the multiplier busy.
+const MaxWideRows = 3
+
+// WideTiles are the tiles of one kind on two panels, by their number of rows. A
+// row's bits are those of Tiles.
+type WideTiles [MaxWideRows + 1]WideTile
+
+// Run is a tile of up to MaxWideRows rows.
+func (t *WideTiles) Run(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int) {
+	callWide(t[rows], n, x, w, c, lda, ldc, accumulate, next, ahead)
+}
+
+//go:noinline
+func callWide(t WideTile, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int) {
+	t(n, x, w, c, lda, ldc, accumulate, next, ahead)
+}
+
 // call is the one place where tiles are entered: assembly cannot be preempted,
 // so each time a Go function's prologue looks whether someone waits.
 //

@@ -25,6 +25,15 @@ func f32x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func f32x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
+func f32x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func f32x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func f32x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
 func f16x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
@@ -43,6 +52,15 @@ func f16x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func f16x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
+func f16x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func f16x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func f16x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
 func bf16x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
@@ -59,6 +77,15 @@ func bf16x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func bf16x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func bf16x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func bf16x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func bf16x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
 
 //go:noescape
 func bf16pairsx1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
@@ -115,6 +142,15 @@ func exactQ8_0x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func int8Q8_0x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
+func exactQ8_0x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func exactQ8_0x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func exactQ8_0x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
 func exactQ4_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
@@ -149,6 +185,15 @@ func exactQ4_0x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func int8Q4_0x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ4_0x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func exactQ4_0x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func exactQ4_0x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
 
 //go:noescape
 func exactQ4_1x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
@@ -186,20 +231,38 @@ func exactQ4_1x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 //go:noescape
 func int8Q4_1x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
+//go:noescape
+func exactQ4_1x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func exactQ4_1x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func exactQ4_1x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
 // F32 takes panels [k][16] of float32 and float32 activations:
 //
 //	acc = fma(w[k], x[k], acc)
 var F32 = Tiles{1: f32x1, 2: f32x2, 3: f32x3, 4: f32x4, 8: f32x8, 12: f32x12}
+
+// F32Wide are the tiles of F32 for two panels.
+var F32Wide = WideTiles{1: f32x1x2, 2: f32x2x2, 3: f32x3x2}
 
 // F16 takes panels [k][16] of binary16 and float32 activations:
 //
 //	acc = fma(float32(w[k]), x[k], acc)
 var F16 = Tiles{1: f16x1, 2: f16x2, 3: f16x3, 4: f16x4, 8: f16x8, 12: f16x12}
 
+// F16Wide are the tiles of F16 for two panels.
+var F16Wide = WideTiles{1: f16x1x2, 2: f16x2x2, 3: f16x3x2}
+
 // BF16 takes panels [k/2][16][2] of bfloat16 and float32 activations:
 //
 //	acc = fma(float32(w[k]), x[k], acc)
 var BF16 = Tiles{1: bf16x1, 2: bf16x2, 3: bf16x3, 4: bf16x4, 8: bf16x8, 12: bf16x12}
+
+// BF16Wide are the tiles of BF16 for two panels.
+var BF16Wide = WideTiles{1: bf16x1x2, 2: bf16x2x2, 3: bf16x3x2}
 
 // BF16Pairs takes the panels of BF16 and bfloat16 activations. On AMD it is, for
 // even k,
@@ -215,6 +278,9 @@ var BF16Pairs = Tiles{1: bf16pairsx1, 2: bf16pairsx2, 3: bf16pairsx3, 4: bf16pai
 //	acc = fma(fma(q[k], d, -128*d), x[k], acc)
 var ExactQ8_0 = Tiles{1: exactQ8_0x1, 2: exactQ8_0x2, 3: exactQ8_0x3, 4: exactQ8_0x4, 8: exactQ8_0x8, 12: exactQ8_0x12}
 
+// ExactQ8_0Wide are the tiles of ExactQ8_0 for two panels.
+var ExactQ8_0Wide = WideTiles{1: exactQ8_0x1x2, 2: exactQ8_0x2x2, 3: exactQ8_0x3x2}
+
 // Int8Q8_0 takes panels of Q8_0 and int8 activations; for each block of 32:
 //
 //	sum := Σ (q[k]-128) * x.q[k] // exact, over the block
@@ -226,6 +292,9 @@ var Int8Q8_0 = Tiles{1: int8Q8_0x1, 2: int8Q8_0x2, 3: int8Q8_0x3, 4: int8Q8_0x4,
 //	acc = fma(fma(q[k], d, -8*d), x[k], acc)
 var ExactQ4_0 = Tiles{1: exactQ4_0x1, 2: exactQ4_0x2, 3: exactQ4_0x3, 4: exactQ4_0x4, 8: exactQ4_0x8, 12: exactQ4_0x12}
 
+// ExactQ4_0Wide are the tiles of ExactQ4_0 for two panels.
+var ExactQ4_0Wide = WideTiles{1: exactQ4_0x1x2, 2: exactQ4_0x2x2, 3: exactQ4_0x3x2}
+
 // Int8Q4_0 takes panels of Q4_0 and int8 activations; for each block of 32:
 //
 //	sum := Σ (q[k]-8) * x.q[k] // exact, over the block
@@ -236,6 +305,9 @@ var Int8Q4_0 = Tiles{1: int8Q4_0x1, 2: int8Q4_0x2, 3: int8Q4_0x3, 4: int8Q4_0x4,
 //
 //	acc = fma(fma(q[k], d, m), x[k], acc)
 var ExactQ4_1 = Tiles{1: exactQ4_1x1, 2: exactQ4_1x2, 3: exactQ4_1x3, 4: exactQ4_1x4, 8: exactQ4_1x8, 12: exactQ4_1x12}
+
+// ExactQ4_1Wide are the tiles of ExactQ4_1 for two panels.
+var ExactQ4_1Wide = WideTiles{1: exactQ4_1x1x2, 2: exactQ4_1x2x2, 3: exactQ4_1x3x2}
 
 // Int8Q4_1 takes panels of Q4_1 and int8 activations; for each block of 32:
 //

@@ -81,6 +81,79 @@ func checkTile(t testing.TB, r *rand.Rand, ref *Tile, rows, k, accumulate int) {
 	}
 }
 
+// A WideTile is a unit's kernel of one kind on two panels, the second next bytes
+// after the first, and the one that is asked for ahead bytes after that.
+type WideTile struct {
+	Kind
+	MaxRows int
+	Run     func(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int)
+}
+
+// one is the WideTile as a Tile, on the first or the second of its panels: the
+// other is zeros in what it reads, and its results are thrown away.
+func (w *WideTile) one(second bool) Tile {
+	return Tile{w.Kind, func(rows, n int, x, panel, c unsafe.Pointer, lda, ldc, accumulate int) {
+		size := len(w.Panel(rand.New(rand.NewPCG(3, 4)), n*w.Per))
+		const gap = 192
+		both, out, at := make([]byte, 2*size+gap), make([]float32, 32), 0
+		if second {
+			at = 1
+		}
+		copy(both[at*(size+gap):], unsafe.Slice((*byte)(panel), size))
+		for rows > 0 {
+			m := min(rows, w.MaxRows)
+			out = append(out[:0], make([]float32, m*40)...)
+			for i := range m {
+				copy(out[i*40+at*16:][:16], unsafe.Slice((*float32)(unsafe.Add(c, i*ldc)), 16))
+			}
+			w.Run(m, n, x, unsafe.Pointer(&both[0]), unsafe.Pointer(&out[0]), lda, 160, accumulate, size+gap, 2*(size+gap))
+			for i := range m {
+				copy(unsafe.Slice((*float32)(unsafe.Add(c, i*ldc)), 16), out[i*40+at*16:])
+				for _, v := range out[i*40+32:][:8] {
+					if v != 0 {
+						panic("reftest: a wide tile wrote beside its 32 lanes")
+					}
+				}
+			}
+			x, c, rows = unsafe.Add(x, m*lda), unsafe.Add(c, m*ldc), rows-m
+		}
+	}}
+}
+
+// WideTiles is Tiles for both panels of wide tiles.
+func WideTiles(t *testing.T, tiles []WideTile) {
+	for _, second := range []bool{false, true} {
+		var ones []Tile
+		for i := range tiles {
+			ones = append(ones, tiles[i].one(second))
+		}
+		t.Run(fmt.Sprintf("second=%v", second), func(t *testing.T) { Tiles(t, ones) })
+	}
+}
+
+// BenchmarkWideTiles is BenchmarkTiles on two panels.
+func BenchmarkWideTiles(b *testing.B, tiles []WideTile) {
+	const k = 2048
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, ref := range tiles {
+		panel := ref.Panel(r, k)
+		size := len(panel)
+		panel = append(panel, panel...)
+		row := ref.Row(make([]float32, k), k)
+		x, c := make([]byte, ref.MaxRows*(len(row)+64)), make([]float32, ref.MaxRows*32)
+		for rows := 1; rows <= ref.MaxRows; rows++ {
+			b.Run(fmt.Sprintf("%s/rows=%d", ref.Name, rows), func(b *testing.B) {
+				for b.Loop() {
+					ref.Run(rows, k/ref.Per, unsafe.Pointer(&x[0]), unsafe.Pointer(&panel[0]), unsafe.Pointer(&c[0]), len(row)+64, 128, 0, size, 0)
+				}
+				seconds := b.Elapsed().Seconds() / float64(b.N)
+				b.ReportMetric(2*32*k*float64(rows)/seconds/1e9, "Gop/s")
+				b.ReportMetric(float64(len(panel))/seconds/1e9, "GB/s")
+			})
+		}
+	}
+}
+
 // FuzzTiles picks kinds, shapes, alignments and seeds.
 func FuzzTiles(f *testing.F, tiles []Tile) {
 	for i := range tiles {
