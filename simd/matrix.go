@@ -25,7 +25,7 @@ func NewMatrix(t Type, rows, cols int, data []byte) (Matrix, error) {
 		return Matrix{}, fmt.Errorf("simd: no kernels for weight type %d", t)
 	}
 	info := typeInfo[t]
-	if rows < 1 || cols < 1 || cols%info.block != 0 {
+	if rows < 1 || cols < 1 || cols%info.block != 0 && !t.own() {
 		return Matrix{}, fmt.Errorf("simd: a %s matrix of %d × %d; rows must be positive and columns a multiple of %d",
 			info.name, rows, cols, info.block)
 	}
@@ -162,7 +162,13 @@ func (m *Matrix) decoded(scratch []float32, lo, hi int) []float32 { // (hi-lo, C
 	}
 	w := scratch[:(hi-lo)*m.Cols]
 	rb := m.Type.RowBytes(m.Cols)
-	active.rows[m.Type].decode(w, m.data[lo*rb:hi*rb])
+	if m.Cols%typeInfo[m.Type].block == 0 {
+		active.rows[m.Type].decode(w, m.data[lo*rb:hi*rb])
+		return w
+	}
+	for r := lo; r < hi; r++ { // rows that end within a block
+		active.rows[m.Type].decode(w[(r-lo)*m.Cols:][:m.Cols], m.row(r))
+	}
 	return w
 }
 

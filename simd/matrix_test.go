@@ -24,6 +24,11 @@ func randomMatrix(t testing.TB, r *rand.Rand, typ Type, rows, cols, shift int) M
 			binary.LittleEndian.PutUint32(data[i:], math.Float32bits(v))
 		case BF16:
 			binary.LittleEndian.PutUint16(data[i:], uint16(math.Float32bits(v)>>16))
+		case I8:
+			binary.LittleEndian.PutUint32(data[i:], math.Float32bits(v/100))
+		case I4:
+			binary.LittleEndian.PutUint16(data[i:], uint16(math.Float32bits(v/10)>>16))
+			binary.LittleEndian.PutUint16(data[i+2:], uint16(math.Float32bits(-v)>>16))
 		default: // an f16, or a block's scale and its minimum
 			for _, at := range halvesOf(typ) {
 				data[i+at+1] = data[i+at+1]&0x83 | 0x28

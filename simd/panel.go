@@ -23,7 +23,14 @@ import (
 //	Q4_0  [16] binary16 d, [4][16][4] bytes of the block's own two nibbles
 //	Q4_1  [16] binary16 d, [16] binary16 m, [4][16][4] bytes as in Q4_0
 //
-// Rows and elements beyond the matrix are zeros.
+// and of blocks of 64 k, so that blocks begin at cache lines and the 64 k of a
+// block of I8 lie together as they do in a tile of bytes:
+//
+//	I8    [16] float32 d, [16][16][4] bytes of q + 128
+//	I4    [16][2] bfloat16 d and m, [8][16][4] bytes of the block's own two nibbles
+//
+// Rows beyond the matrix are zeros; elements beyond its columns are zeros or
+// decode to what meets a zero.
 const PanelRows = 16
 
 // kStep is what k of float panels, and of activations that meet them, is padded
@@ -38,8 +45,11 @@ func (t Type) panelBytes(cols int) int {
 }
 
 func (t Type) paddedCols(cols int) int {
-	if typeInfo[t].block == 1 {
+	switch {
+	case typeInfo[t].block == 1:
 		return roundUp(cols, kStep)
+	case t.own():
+		return roundUp(cols, pure.OwnBlock)
 	}
 	return cols
 }
@@ -84,6 +94,8 @@ func packRow(t Type, panel []byte, lane int, row []byte) {
 			n := copy(panel[at:][:4], row)
 			row = row[n:]
 		}
+	case I8, I4:
+		packOwn(t, panel, lane, row)
 	default:
 		packBlocks(t, panel, lane, row)
 	}
@@ -133,6 +145,8 @@ func unpackRow(t Type, dst []float32, panel []byte, lane int) {
 		for k := range dst {
 			dst[k] = pure.BF16(binary.LittleEndian.Uint16(panel[(k/2*PanelRows+lane)*4+k%2*2:]))
 		}
+	case I8, I4:
+		unpackOwn(t, dst, panel, lane)
 	default:
 		size, head := typeInfo[t].bytes, headBytes(t)
 		flip := uint32(0)

@@ -5,7 +5,8 @@ import "github.com/llama-go/llama-go/simd/pure"
 // Type is the stored type of a weight matrix.
 type Type uint8
 
-// The types that have kernels. Block layouts are ggml's, see package pure.
+// The types that have kernels. Block layouts are ggml's, but those of I8 and I4,
+// which are made here (quantize.go); see package pure.
 const (
 	F32 Type = iota
 	F16
@@ -18,6 +19,8 @@ const (
 	Q4_K
 	Q5_K
 	Q6_K
+	I8
+	I4
 	numTypes
 )
 
@@ -29,13 +32,24 @@ var typeInfo = [numTypes]struct {
 	Q8_0: {"Q8_0", 32, 34}, Q4_0: {"Q4_0", 32, 18}, Q4_1: {"Q4_1", 32, 20},
 	Q5_0: {"Q5_0", 32, 22}, Q5_1: {"Q5_1", 32, 24},
 	Q4_K: {"Q4_K", 256, 144}, Q5_K: {"Q5_K", 256, 176}, Q6_K: {"Q6_K", 256, 210},
+	I8: {"I8", pure.OwnBlock, pure.I8Bytes}, I4: {"I4", pure.OwnBlock, pure.I4Bytes},
 }
 
 func (t Type) String() string { return typeInfo[t].name }
 
+// own tells whether t is one of the formats that are made here, whose last block
+// of a row need not be full.
+func (t Type) own() bool { return t == I8 || t == I4 }
+
 // RowBytes is the size of a row of n elements; n is a multiple of the type's
-// block.
-func (t Type) RowBytes(n int) int { return n / typeInfo[t].block * typeInfo[t].bytes }
+// block, but for I8 and I4.
+func (t Type) RowBytes(n int) int {
+	block := typeInfo[t].block
+	if t.own() {
+		n = roundUp(n, block)
+	}
+	return n / block * typeInfo[t].bytes
+}
 
 // A unit is a set of kernels with one order for each sum. Every function is
 // described in package pure, under the name in the comment.
@@ -85,6 +99,8 @@ var pureUnit = unit{
 		Q4_K: {pure.DecodeQ4_K, pure.DotQ4_K},
 		Q5_K: {pure.DecodeQ5_K, pure.DotQ5_K},
 		Q6_K: {pure.DecodeQ6_K, pure.DotQ6_K},
+		I8:   {pure.DecodeI8, pure.DotI8},
+		I4:   {pure.DecodeI4, pure.DotI4},
 	},
 }
 
