@@ -120,7 +120,11 @@ func describe(brand string, has features, disable string) string {
 	if brand = strings.TrimSpace(brand); brand == "" {
 		brand = "unnamed processor"
 	}
-	fmt.Fprintf(&b, "%s (%s): %s unit", brand, runtime.GOARCH, chooseUnit(left).name)
+	u := chooseUnit(left)
+	fmt.Fprintf(&b, "%s (%s): %s unit", brand, runtime.GOARCH, u.name)
+	if u.why != "" {
+		fmt.Fprintf(&b, " (%s)", u.why)
+	}
 	if len(left) > 0 {
 		fmt.Fprintf(&b, "; features %s", left)
 	}

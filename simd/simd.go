@@ -55,6 +55,7 @@ func (t Type) RowBytes(n int) int {
 // described in package pure, under the name in the comment.
 type unit struct {
 	name string
+	why  string // not a better one
 
 	dot             func(w, x []float32) float32                       // Dot
 	dot2            func(w, x0, x1 []float32) (y0, y1 float32)         // Dot2
@@ -102,6 +103,13 @@ var pureUnit = unit{
 		I8:   {pure.DecodeI8, pure.DotI8},
 		I4:   {pure.DecodeI4, pure.DotI4},
 	},
+}
+
+// pureFor is the pure unit, chosen for the given reason.
+func pureFor(why string) *unit {
+	u := pureUnit
+	u.why = why
+	return &u
 }
 
 // softmaxScaled is pure.Softmax of x·scale.

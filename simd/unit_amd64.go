@@ -9,7 +9,9 @@ func chooseUnit(fs features) *unit {
 	switch {
 	case fs.has(featAVX512):
 		return avx512Unit(fs, cpuid.CPU.VendorID)
+	case fs.has(featAVX2):
+		return avx2Unit()
 	default:
-		return &pureUnit
+		return pureFor("no AVX2 with FMA and F16C")
 	}
 }

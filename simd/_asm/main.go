@@ -1,34 +1,53 @@
-// Command _asm writes the assembly of simd's amd64 units: for each unit one .s
-// file of tiles, one of vector kernels, and the Go stubs of both. It takes the
-// directory of package simd; `go generate ./simd` runs it, and a test there
-// requires that a run changes nothing.
+// Command _asm writes simd's amd64 units: for each unit one .s file of tiles, one
+// of vector kernels, the Go stubs of both, and the Go files in shared, which are
+// the same in every unit. It takes the directory of package simd; `go generate
+// ./simd` runs it, and a test there requires that a run changes nothing.
 package main
 
 import (
+	"bytes"
+	"embed"
 	"fmt"
 	"go/format"
 	"os"
 	"path/filepath"
 )
 
+// shared are the Go files of every unit, package shared in them.
+//
+//go:embed shared/*.go
+var shared embed.FS
+
 func main() {
 	if len(os.Args) != 2 {
 		fmt.Fprintln(os.Stderr, "usage: _asm DIR")
 		os.Exit(2)
 	}
-	for _, f := range []struct {
-		unit, name string
-		a          *asm
-	}{
-		{"avx512", "tiles", avx512Tiles()},
-		{"avx512", "vectors", avx512Vectors()},
-		{"peak", "loops", peakLoops()},
-	} {
-		base := filepath.Join(os.Args[1], f.unit, f.name)
-		stubs, err := format.Source(f.a.stubs.Bytes())
+	dir := func(pkg string) string {
+		d := filepath.Join(os.Args[1], pkg)
+		check(os.MkdirAll(d, 0o777))
+		return d
+	}
+	write := func(name string, a *asm) {
+		base := filepath.Join(dir(a.name), name)
+		stubs, err := format.Source(a.stubs.Bytes())
 		check(err)
-		check(os.WriteFile(base+"_amd64.s", f.a.text.Bytes(), 0o644))
-		check(os.WriteFile(base+"_stubs_amd64.go", stubs, 0o644))
+		check(os.WriteFile(base+"_amd64.s", append(a.text.Bytes(), a.constants.Bytes()...), 0o666))
+		check(os.WriteFile(base+"_stubs_amd64.go", stubs, 0o666))
+	}
+	write("loops", peakLoops())
+	for _, u := range []*unit{&avx512, &avx2} {
+		write("tiles", tiles(u))
+		write("vectors", vectors(u))
+		files, err := shared.ReadDir("shared")
+		check(err)
+		for _, f := range files {
+			text, err := shared.ReadFile("shared/" + f.Name())
+			check(err)
+			text = bytes.ReplaceAll(text, []byte("package shared"), []byte("package "+u.name))
+			text = bytes.ReplaceAll(text, []byte("simd/shared"), []byte("simd/"+u.name))
+			check(os.WriteFile(filepath.Join(dir(u.name), f.Name()), append([]byte(generated), text...), 0o666))
+		}
 	}
 }
 
@@ -39,41 +58,71 @@ func check(err error) {
 	}
 }
 
-// avx512Tiles are the tiles of every weight type and row count, and a table of
-// them.
-func avx512Tiles() *asm {
-	a := newAsm("avx512")
-	for _, k := range floatKinds {
-		for _, mr := range rowCounts {
-			a.floatTile(k, mr, 1)
+// A tileKind is a kind of tiles of a unit, and its table.
+type tileKind struct {
+	table, name string
+	doc         []string
+	rows, wide  []int // of tiles of one and of two panels
+	write       func(mr, panels int)
+}
+
+// tiles are those of every kind and row count, and tables of them.
+func tiles(u *unit) *asm {
+	a := newAsm(u)
+	kinds := a.kinds512()
+	if u.parts > 1 {
+		kinds = a.kinds256()
+	}
+	for _, k := range kinds {
+		for _, mr := range k.rows {
+			k.write(mr, 1)
 		}
-		for _, mr := range k.wide() {
-			a.floatTile(k, mr, 2)
+		for _, mr := range k.wide {
+			k.write(mr, 2)
 		}
 	}
-	for _, q := range quants {
-		for _, mr := range rowCounts {
-			a.exactTile(q, mr, 1)
-			a.int8Tile(q, mr)
-		}
-		for _, mr := range wideCounts {
-			a.exactTile(q, mr, 2)
-		}
-	}
-	for _, k := range floatKinds {
-		a.table(k.table, k.name, k.doc, k.wide())
-	}
-	for _, q := range quants {
-		exact, int8 := q.docs()
-		a.table("Exact"+q.name, "exact"+q.name, exact, wideCounts)
-		a.table("Int8"+q.name, "int8"+q.name, int8, nil)
+	for _, k := range kinds {
+		a.table(k.table, k.name, k.doc, k.rows, k.wide)
 	}
 	return a
 }
 
-// avx512Vectors are the kernels on one row of activations.
-func avx512Vectors() *asm {
-	a := newAsm("avx512")
+func (a *asm) kinds512() (kinds []tileKind) {
+	for _, k := range floatKinds {
+		kinds = append(kinds, tileKind{k.table, k.name, k.doc, rowCounts, k.wide(),
+			func(mr, panels int) { a.floatTile(k, mr, panels) }})
+	}
+	for _, q := range quants {
+		exact, int8 := q.docs()
+		kinds = append(kinds,
+			tileKind{"Exact" + q.name, "exact" + q.name, exact, rowCounts, wideCounts,
+				func(mr, panels int) { a.exactTile(q, mr, panels) }},
+			tileKind{"Int8" + q.name, "int8" + q.name, int8, rowCounts, nil,
+				func(mr, _ int) { a.int8Tile(q, mr) }})
+	}
+	return kinds
+}
+
+// kinds256 are those of 512 bits but the pairs of bfloat16.
+func (a *asm) kinds256() (kinds []tileKind) {
+	for _, k := range floatKinds[:3] {
+		kinds = append(kinds, tileKind{k.table, k.name, k.doc, floatRows256, nil,
+			func(mr, _ int) { a.floatTile256(k, mr) }})
+	}
+	for _, q := range quants {
+		exact, int8 := q.docs()
+		kinds = append(kinds,
+			tileKind{"Exact" + q.name, "exact" + q.name, exact, exactRows256, nil,
+				func(mr, _ int) { a.exactTile256(q, mr) }},
+			tileKind{"Int8" + q.name, "int8" + q.name, int8, int8Rows256, nil,
+				func(mr, _ int) { a.int8Tile256(q, mr) }})
+	}
+	return kinds
+}
+
+// vectors are the kernels on one row of activations.
+func vectors(u *unit) *asm {
+	a := newAsm(u)
 	a.vectors()
 	return a
 }

@@ -5,7 +5,7 @@ import "fmt"
 // peakLoops are what shares of a limit are measured against: loops of one
 // multiplying instruction on registers alone, and loops of loads.
 func peakLoops() *asm {
-	a := newAsm("peak")
+	a := newAsm(&unit{name: "peak"})
 	a.peakLoop("fma512", "fma512 is 16 lanes of float32 multiply-adds.", "Z", 24, 30, func(acc int) {
 		a.i("VFMADD231PS Z30, Z31, Z%d", acc)
 	})

@@ -58,32 +58,42 @@ func row(m, off int) mem {
 	}
 }
 
-// beginTile begins a function, reads its arguments, sets a base register for
-// every three rows and starts the accumulators Z0 … Zmr-1, of the second panel
-// those after them, from 0 or from c.
+// beginTile begins a function and reads its arguments.
 func (a *asm) beginTile(name string, mr, panels int) {
 	if panels == 1 {
 		a.fn(fmt.Sprintf("%sx%d", name, mr), tileArgs)
 	} else {
 		a.fn(fmt.Sprintf("%sx%dx2", name, mr), wideArgs)
 	}
-	a.load("n:"+countReg, "x:AX", "w:"+panelReg, "c:"+cReg, "lda:"+ldaReg, "ldc:"+ldcReg, "acc:R13")
+	a.loadTile()
 	if panels == 2 {
 		a.i("MOVQ next+56(FP), %s", nextReg)
 		a.i("MOVQ ahead+64(FP), %s", aheadReg)
 		a.i("ADDQ %s, %s", panelReg, aheadReg)
 	}
+	a.start(mr, panels)
+}
+
+// loadTile reads the arguments of a tile; acc is in R13.
+func (a *asm) loadTile() {
+	a.load("n:"+countReg, "x:AX", "w:"+panelReg, "c:"+cReg, "lda:"+ldaReg, "ldc:"+ldcReg, "acc:R13")
+}
+
+// start sets a base register for every three rows and starts the accumulators
+// from 0 or from c. That of row m and vector v, of the vectors that the tile
+// computes at once, is register mr·v+m.
+func (a *asm) start(mr, vectors int) {
 	for b := 1; 3*b < mr; b++ {
 		a.i("LEAQ (%s)(%s*1), %s", baseRegs[b-1], ldaReg, baseRegs[b])
 		a.i("LEAQ (%s)(%s*2), %s", baseRegs[b], ldaReg, baseRegs[b])
 	}
-	a.zero(mr * panels)
+	a.zero(0, mr*vectors)
 	a.i("TESTQ R13, R13")
 	a.i("JZ start")
 	a.i("MOVQ %s, R13", cReg)
 	for m := range mr {
-		for p := range panels {
-			a.i("VMOVUPS %d(R13), Z%d", laneBytes*p, mr*p+m)
+		for v := range vectors {
+			a.i("VMOVUPS %d(R13), @%d", a.bytes()*v, mr*v+m)
 		}
 		if m+1 < mr {
 			a.i("ADDQ %s, R13", ldcReg)
@@ -114,16 +124,21 @@ func (a *asm) next(mr, panels, xBytes, wBytes, count int) {
 	a.i("JNZ loop")
 }
 
-// endTile writes the accumulators to c and returns.
-func (a *asm) endTile(mr, panels int) {
+// finish writes the accumulators to c.
+func (a *asm) finish(mr, vectors int) {
 	for m := range mr {
-		for p := range panels {
-			a.i("VMOVUPS Z%d, %d(%s)", mr*p+m, laneBytes*p, cReg)
+		for v := range vectors {
+			a.i("VMOVUPS @%d, %d(%s)", mr*v+m, a.bytes()*v, cReg)
 		}
 		if m+1 < mr {
 			a.i("ADDQ %s, %s", ldcReg, cReg)
 		}
 	}
+}
+
+// endTile writes the accumulators to c and returns.
+func (a *asm) endTile(mr, panels int) {
+	a.finish(mr, panels)
 	a.ret()
 }
 
@@ -390,12 +405,12 @@ func (a *asm) int8Tile(q quant, mr int) {
 
 // table writes a Go table of the tiles called name, by the number of rows, and
 // where there are any of the tiles of two panels.
-func (a *asm) table(table, name string, doc []string, wide []int) {
+func (a *asm) table(table, name string, doc []string, rows, wide []int) {
 	for _, line := range doc {
 		a.stubs.WriteString(strings.TrimRight("// "+line, " ") + "\n")
 	}
-	entries := make([]string, len(rowCounts))
-	for i, mr := range rowCounts {
+	entries := make([]string, len(rows))
+	for i, mr := range rows {
 		entries[i] = fmt.Sprintf("%d: %sx%d", mr, name, mr)
 	}
 	fmt.Fprintf(&a.stubs, "var %s = Tiles{%s}\n\n", table, strings.Join(entries, ", "))

@@ -1,31 +1,107 @@
 package main
 
-import "math"
+import (
+	"fmt"
+	"math"
+	"slices"
+)
 
-// Vector kernels take any n: the last lanes are masked by K1.
+// Vector kernels take any n. Their loops are written for a part of 16 elements:
+// registers 0 to 7 are its own, z+8 is what register z is in the second part,
+// and what lies beyond the last element is masked: by K1, or by register 15.
+
+// part says which elements the body of a loop is for.
+type part struct {
+	number int
+	masked bool
+}
+
+const maskReg = 15
 
 // forEach runs body for every 16 elements that reg counts and once more, masked,
-// for what is left. body gets "" and "", or the mask register as an operand and
-// the suffix that clears the other lanes of a load; step moves on.
-func (a *asm) forEach(label, reg string, body func(mask, zero string), step func()) {
+// for what is left; step moves on.
+func (a *asm) forEach(label, reg string, body func(), step func()) {
 	a.label(label)
 	a.i("CMPQ %s, $16", reg)
 	a.i("JLT %sTail", label)
-	body("", "")
+	for p := range a.parts {
+		a.part = part{p, false}
+		body()
+	}
 	step()
 	a.i("SUBQ $16, %s", reg)
 	a.i("JMP %s", label)
 	a.label(label + "Tail")
 	a.i("TESTQ %s, %s", reg, reg)
 	a.i("JZ %sDone", label)
-	a.i("MOVL $0xffff, R13")
-	a.i("BZHIL %s, R13, R13", reg) // (1 << n) - 1
-	a.i("KMOVW R13, K1")
-	body("K1, ", ".Z")
+	if a.parts == 1 {
+		a.i("MOVL $0xffff, R13")
+		a.i("BZHIL %s, R13, R13", reg) // (1 << n) - 1
+		a.i("KMOVW R13, K1")
+	} else {
+		a.i("SHLQ $2, %s", reg)
+		a.i("LEAQ %s, R13", a.words("tail", append(slices.Repeat([]uint32{0xffffffff}, 16), make([]uint32, 16)...)))
+		a.i("ADDQ $64, R13")
+		a.i("SUBQ %s, R13", reg)
+	}
+	for p := range a.parts {
+		a.part = part{p, true}
+		if a.parts > 1 {
+			if p > 0 {
+				a.i("CMPQ %s, $%d", reg, p*a.bytes())
+				a.i("JLE %sDone", label)
+			}
+			a.i("VMOVDQU %d(R13), @%d", p*a.bytes(), maskReg)
+		}
+		body()
+	}
 	a.label(label + "Done")
 }
 
-// forward moves registers on by one vector of floats.
+// read sets register z to the part's floats at p, and what is masked to 0.
+func (a *asm) read(p string, z int) {
+	m := mem{disp: a.part.number * a.bytes(), base: p}
+	switch {
+	case !a.part.masked:
+		a.i("VMOVUPS %s, @%d", m, z)
+	case a.parts == 1:
+		a.i("VMOVUPS.Z %s, K1, @%d", m, z)
+	default:
+		a.i("VMASKMOVPS %s, @%d, @%d", m, maskReg, z)
+	}
+}
+
+// write sets the part's floats at p.
+func (a *asm) write(z int, p string) {
+	m := mem{disp: a.part.number * a.bytes(), base: p}
+	switch {
+	case !a.part.masked:
+		a.i("VMOVUPS @%d, %s", z, m)
+	case a.parts == 1:
+		a.i("VMOVUPS @%d, K1, %s", z, m)
+	default:
+		a.i("VMASKMOVPS @%d, @%d, %s", z, maskReg, m)
+	}
+}
+
+// own is the register of accumulator z for the part.
+func (a *asm) own(z int) int { return z + 8*a.part.number }
+
+// into accumulates: z = op(x, z) with z of the part, where nothing is masked.
+func (a *asm) into(op string, x, z, t int) {
+	z = a.own(z)
+	switch {
+	case !a.part.masked:
+		a.i("%s @%d, @%d, @%d", op, z, x, z)
+	case a.parts == 1:
+		a.i("%s @%d, @%d, K1, @%d", op, z, x, z)
+	default:
+		a.i("%s @%d, @%d, @%d", op, z, x, t)
+		a.i("VBLENDVPS @%d, @%d, @%d, @%d", maskReg, t, z, z)
+	}
+}
+
+// forward moves registers on by 16 floats.
 func (a *asm) forward(regs ...string) func() {
 	return func() {
 		for _, r := range regs {
@@ -34,11 +110,20 @@ func (a *asm) forward(regs ...string) func() {
 	}
 }
 
-// fold combines the 16 lanes of Zz in lane 0: lane i with i+8, then with i+4,
-// i+2, i+1.
+// fold combines the 16 lanes of accumulator z in lane 0: lane i with i+8, then
+// with i+4, i+2, i+1.
 func (a *asm) fold(op string, z, t int) {
-	a.i("VEXTRACTF64X4 $1, Z%d, Y%d", z, t)
-	a.i("%s Y%d, Y%d, Y%d", op, t, z, z)
+	if a.parts == 1 {
+		a.i("VEXTRACTF64X4 $1, Z%d, Y%d", z, t)
+		a.i("%s Y%d, Y%d, Y%d", op, t, z, z)
+	} else {
+		a.i("%s Y%d, Y%d, Y%d", op, z+8, z, z)
+	}
+	a.foldHalf(op, z, t)
+}
+
+// foldHalf is fold from 8 lanes on.
+func (a *asm) foldHalf(op string, z, t int) {
 	a.i("VEXTRACTF128 $1, Y%d, X%d", z, t)
 	a.i("%s X%d, X%d, X%d", op, t, z, z)
 	a.i("VPERMILPS $0x4e, X%d, X%d", z, t)
@@ -47,14 +132,21 @@ func (a *asm) fold(op string, z, t int) {
 	a.i("%s X%d, X%d, X%d", op, t, z, z)
 }
 
+// clear sets accumulator z to 0 in every part.
+func (a *asm) clear(z int) {
+	for p := range a.parts {
+		a.zero(z+8*p, 1)
+	}
+}
+
 func (a *asm) add() {
 	a.fn("add", "(dst, x unsafe.Pointer, n int)")
 	a.load("dst:DI", "x:SI", "n:CX")
-	a.forEach("loop", "CX", func(m, z string) {
-		a.i("VMOVUPS%s (DI), %sZ0", z, m)
-		a.i("VMOVUPS%s (SI), %sZ1", z, m)
-		a.i("VADDPS Z1, Z0, Z0")
-		a.i("VMOVUPS Z0, %s(DI)", m)
+	a.forEach("loop", "CX", func() {
+		a.read("DI", 0)
+		a.read("SI", 1)
+		a.i("VADDPS @1, @0, @0")
+		a.write(0, "DI")
 	}, a.forward("DI", "SI"))
 	a.ret()
 }
@@ -63,10 +155,10 @@ func (a *asm) add() {
 func (a *asm) sumSquares() {
 	a.fn("sumSquares", "(dst, x unsafe.Pointer, n int)")
 	a.load("dst:DI", "x:SI", "n:CX")
-	a.zero(1)
-	a.forEach("loop", "CX", func(m, z string) {
-		a.i("VMOVUPS%s (SI), %sZ1", z, m)
-		a.i("VFMADD231PS Z1, Z1, Z0")
+	a.clear(0)
+	a.forEach("loop", "CX", func() {
+		a.read("SI", 1)
+		a.i("VFMADD231PS @1, @1, @%d", a.own(0))
 	}, a.forward("SI"))
 	a.fold("VADDPS", 0, 1)
 	a.i("VMOVSS X0, (DI)")
@@ -77,49 +169,67 @@ func (a *asm) sumSquares() {
 func (a *asm) scaleMul() {
 	a.fn("scaleMul", "(dst, x, w, s unsafe.Pointer, n int)")
 	a.load("dst:DI", "x:SI", "w:BX", "s:AX", "n:CX")
-	a.i("VBROADCASTSS (AX), Z31")
-	a.forEach("loop", "CX", func(m, z string) {
-		a.i("VMOVUPS%s (SI), %sZ0", z, m)
-		a.i("VMOVUPS%s (BX), %sZ1", z, m)
-		a.i("VMULPS Z31, Z0, Z0")
-		a.i("VMULPS Z1, Z0, Z0")
-		a.i("VMOVUPS Z0, %s(DI)", m)
+	a.i("VBROADCASTSS (AX), @12")
+	a.forEach("loop", "CX", func() {
+		a.read("SI", 0)
+		a.read("BX", 1)
+		a.i("VMULPS @12, @0, @0")
+		a.i("VMULPS @1, @0, @0")
+		a.write(0, "DI")
 	}, a.forward("DI", "SI", "BX"))
 	a.ret()
 }
 
-// Registers of e^x: Cephes expf (netlib.org/cephes, single/expf.c), x = n·ln 2 +
-// r with ln 2 in two parts and a polynomial in r.
-const (
-	expLog2e, expHi, expLo, expC0 = 16, 17, 18, 19
-	expOne, expMin, expMax        = 25, 26, 27
-)
-
-func (a *asm) expConstants() {
-	for i, c := range []float32{math.Log2E, 0.693359375, -2.12194440e-4,
-		1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1,
-		1, -87.3, 88.7} {
-		a.broadcast(math.Float32bits(c), expLog2e+i)
-	}
+// expConsts are the constants of e^x: Cephes expf (netlib.org/cephes,
+// single/expf.c), x = n·ln 2 + r with ln 2 in two parts and a polynomial in r.
+type expConsts struct {
+	log2e, hi, lo, one string
+	poly               []string
 }
 
-// exp: Zz = e^Zz, using t1, t2, t3. Zz is the last source of the comparisons, so
-// that a NaN stays one.
-func (a *asm) exp(z, t1, t2, t3 int) {
-	a.i("VMINPS Z%d, Z%d, Z%d", z, expMax, z)
-	a.i("VMAXPS Z%d, Z%d, Z%d", z, expMin, z)
-	a.i("VMULPS Z%d, Z%d, Z%d", expLog2e, z, t1)
-	a.i("VRNDSCALEPS $8, Z%d, Z%d", t1, t1)
-	a.i("VFNMADD231PS Z%d, Z%d, Z%d", expHi, t1, z)
-	a.i("VFNMADD231PS Z%d, Z%d, Z%d", expLo, t1, z)
-	a.i("VMOVAPS Z%d, Z%d", expC0, t2)
-	for c := expC0 + 1; c < expOne; c++ {
-		a.i("VFMADD213PS Z%d, Z%d, Z%d", c, z, t2)
+// The argument of e^x is cut to what these registers hold.
+const expMin, expMax = 13, 14
+
+func (a *asm) expConstants() (c expConsts) {
+	z := 15
+	next := func(v float32) string { z++; return a.constant(math.Float32bits(v), z) }
+	c.log2e, c.hi, c.lo, c.one = next(math.Log2E), next(0.693359375), next(-2.12194440e-4), next(1)
+	for _, v := range []float32{1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1} {
+		c.poly = append(c.poly, next(v))
 	}
-	a.i("VMULPS Z%d, Z%d, Z%d", z, z, t3)
-	a.i("VADDPS Z%d, Z%d, Z%d", expOne, z, z)
-	a.i("VFMADD231PS Z%d, Z%d, Z%d", t3, t2, z)
-	a.i("VSCALEFPS Z%d, Z%d, Z%d", t1, z, z)
+	a.broadcast(math.Float32bits(-87.3), expMin)
+	a.broadcast(math.Float32bits(88.7), expMax)
+	return c
+}
+
+// exp: z = e^z, using t1, t2, t3. z is the last source of the comparisons, so
+// that a NaN stays one. Between expMin and expMax the result is a normal number,
+// and adding n to its exponent is exact, as VSCALEFPS is.
+func (a *asm) exp(c expConsts, z, t1, t2, t3 int) {
+	a.i("VMINPS @%d, @%d, @%d", z, expMax, z)
+	a.i("VMAXPS @%d, @%d, @%d", z, expMin, z)
+	a.i("VMULPS %s, @%d, @%d", c.log2e, z, t1)
+	if a.parts == 1 {
+		a.i("VRNDSCALEPS $8, @%d, @%d", t1, t1)
+	} else {
+		a.i("VROUNDPS $8, @%d, @%d", t1, t1)
+	}
+	a.i("VFNMADD231PS %s, @%d, @%d", c.hi, t1, z)
+	a.i("VFNMADD231PS %s, @%d, @%d", c.lo, t1, z)
+	a.i("VMOVAPS %s, @%d", c.poly[0], t2)
+	for _, p := range c.poly[1:] {
+		a.i("VFMADD213PS %s, @%d, @%d", p, z, t2)
+	}
+	a.i("VMULPS @%d, @%d, @%d", z, z, t3)
+	a.i("VADDPS %s, @%d, @%d", c.one, z, z)
+	a.i("VFMADD231PS @%d, @%d, @%d", t3, t2, z)
+	if a.parts == 1 {
+		a.i("VSCALEFPS @%d, @%d, @%d", t1, z, z)
+		return
+	}
+	a.i("VCVTPS2DQ @%d, @%d", t1, t1)
+	a.i("VPSLLD $23, @%d, @%d", t1, t1)
+	a.i("VPADDD @%d, @%d, @%d", t1, z, z)
 }
 
 // softmax: x = exp(x·scale - max) / sum.
@@ -128,34 +238,37 @@ func (a *asm) softmax() {
 	a.load("x:SI", "scale:AX", "n:CX")
 	a.i("MOVQ SI, DI")
 	a.i("MOVQ CX, DX")
-	a.i("VBROADCASTSS (AX), Z31")
-	a.broadcast(0xff800000, 0) // -Inf
-	a.forEach("max", "CX", func(m, z string) {
-		a.i("VMOVUPS%s (SI), %sZ1", z, m)
-		a.i("VMULPS Z31, Z1, Z1")
-		a.i("VMAXPS Z0, Z1, %sZ0", m)
-		a.i("VMOVUPS Z1, %s(SI)", m)
+	a.i("VBROADCASTSS (AX), @12")
+	for p := range a.parts {
+		a.broadcast(0xff800000, 8*p) // -Inf
+	}
+	a.forEach("max", "CX", func() {
+		a.read("SI", 1)
+		a.i("VMULPS @12, @1, @1")
+		a.write(1, "SI")
+		a.into("VMAXPS", 1, 0, 2)
 	}, a.forward("SI"))
 	a.fold("VMAXPS", 0, 1)
-	a.i("VBROADCASTSS X0, Z0")
-	a.expConstants()
-	a.i("VPXORD Z1, Z1, Z1")
+	a.i("VBROADCASTSS X0, @0")
+	c := a.expConstants()
+	a.clear(1)
 	a.i("MOVQ DI, SI")
 	a.i("MOVQ DX, CX")
-	a.forEach("exp", "CX", func(m, z string) {
-		a.i("VMOVUPS%s (SI), %sZ2", z, m)
-		a.i("VSUBPS Z0, Z2, Z2")
-		a.exp(2, 3, 4, 5)
-		a.i("VMOVUPS Z2, %s(SI)", m)
-		a.i("VADDPS Z2, Z1, %sZ1", m)
+	a.forEach("exp", "CX", func() {
+		a.read("SI", 2)
+		a.i("VSUBPS @0, @2, @2")
+		a.exp(c, 2, 3, 4, 5)
+		a.write(2, "SI")
+		a.into("VADDPS", 2, 1, 3)
 	}, a.forward("SI"))
 	a.fold("VADDPS", 1, 2)
-	a.i("VDIVSS X1, X%d, X1", expOne)
-	a.i("VBROADCASTSS X1, Z1")
-	a.forEach("norm", "DX", func(m, z string) {
-		a.i("VMOVUPS%s (DI), %sZ2", z, m)
-		a.i("VMULPS Z1, Z2, Z2")
-		a.i("VMOVUPS Z2, %s(DI)", m)
+	a.i("VMOVAPS %s, @2", c.one)
+	a.i("VDIVSS X1, X2, X1")
+	a.i("VBROADCASTSS X1, @1")
+	a.forEach("norm", "DX", func() {
+		a.read("DI", 2)
+		a.i("VMULPS @1, @2, @2")
+		a.write(2, "DI")
 	}, a.forward("DI"))
 	a.ret()
 }
@@ -164,17 +277,17 @@ func (a *asm) softmax() {
 func (a *asm) siluMul() {
 	a.fn("siluMul", "(dst, gate, up unsafe.Pointer, n int)")
 	a.load("dst:DI", "gate:SI", "up:BX", "n:CX")
-	a.expConstants()
-	a.i("VPXORD Z30, Z30, Z30")
-	a.forEach("loop", "CX", func(m, z string) {
-		a.i("VMOVUPS%s (SI), %sZ0", z, m)
-		a.i("VMOVUPS%s (BX), %sZ1", z, m)
-		a.i("VSUBPS Z0, Z30, Z2")
-		a.exp(2, 3, 4, 5)
-		a.i("VADDPS Z%d, Z2, Z2", expOne)
-		a.i("VDIVPS Z2, Z0, Z0")
-		a.i("VMULPS Z1, Z0, Z0")
-		a.i("VMOVUPS Z0, %s(DI)", m)
+	c := a.expConstants()
+	a.zero(12, 1)
+	a.forEach("loop", "CX", func() {
+		a.read("SI", 0)
+		a.read("BX", 1)
+		a.i("VSUBPS @0, @12, @2")
+		a.exp(c, 2, 3, 4, 5)
+		a.i("VADDPS %s, @2, @2", c.one)
+		a.i("VDIVPS @2, @0, @0")
+		a.i("VMULPS @1, @0, @0")
+		a.write(0, "DI")
 	}, a.forward("DI", "SI", "BX"))
 	a.ret()
 }
@@ -184,24 +297,24 @@ func (a *asm) ropeHalves() {
 	a.fn("ropeHalves", "(x, cos, sin unsafe.Pointer, n int)")
 	a.load("x:SI", "cos:AX", "sin:BX", "n:CX")
 	a.i("LEAQ (SI)(CX*4), DI")
-	a.forEach("loop", "CX", func(m, z string) {
-		a.i("VMOVUPS%s (SI), %sZ0", z, m)
-		a.i("VMOVUPS%s (DI), %sZ1", z, m)
-		a.i("VMOVUPS%s (AX), %sZ2", z, m)
-		a.i("VMOVUPS%s (BX), %sZ3", z, m)
-		a.i("VMULPS Z3, Z1, Z4")
-		a.i("VFMSUB231PS Z2, Z0, Z4")
-		a.i("VMULPS Z3, Z0, Z5")
-		a.i("VFMADD231PS Z2, Z1, Z5")
-		a.i("VMOVUPS Z4, %s(SI)", m)
-		a.i("VMOVUPS Z5, %s(DI)", m)
+	a.forEach("loop", "CX", func() {
+		a.read("SI", 0)
+		a.read("DI", 1)
+		a.read("AX", 2)
+		a.read("BX", 3)
+		a.i("VMULPS @3, @1, @4")
+		a.i("VFMSUB231PS @2, @0, @4")
+		a.i("VMULPS @3, @0, @5")
+		a.i("VFMADD231PS @2, @1, @5")
+		a.write(4, "SI")
+		a.write(5, "DI")
 	}, a.forward("SI", "DI", "AX", "BX"))
 	a.ret()
 }
 
-// ropeInterleaved: pairs x[2i], x[2i+1]; eight cosines and sines serve a vector
+// ropeInterleaved512: pairs x[2i], x[2i+1]; eight cosines and sines serve a vector
 // of sixteen elements.
-func (a *asm) ropeInterleaved() {
+func (a *asm) ropeInterleaved512() {
 	a.fn("ropeInterleaved", "(x, cos, sin unsafe.Pointer, n int)")
 	a.load("x:SI", "cos:AX", "sin:BX", "n:CX")
 	a.i("MOVQ $0x0303020201010000, R13")
@@ -243,40 +356,111 @@ func (a *asm) ropeInterleaved() {
 	a.ret()
 }
 
+// ropeInterleaved256 takes four pairs at once, then one.
+func (a *asm) ropeInterleaved256() {
+	a.fn("ropeInterleaved", "(x, cos, sin unsafe.Pointer, n int)")
+	a.load("x:SI", "cos:AX", "sin:BX", "n:CX")
+	a.i("VMOVDQU %s, Y7", a.words("twice", []uint32{0, 0, 1, 1, 2, 2, 3, 3}))
+	turn := func(reg string) {
+		a.i("VPERMILPS $0xb1, %s0, %s1", reg, reg)
+		a.i("VMULPS %s3, %s1, %s1", reg, reg, reg)
+		a.i("VFMADDSUB231PS %s2, %s0, %s1", reg, reg, reg) // x·cos -+ its neighbour·sin
+	}
+	a.label("loop")
+	a.i("CMPQ CX, $4")
+	a.i("JLT tail")
+	a.i("VMOVUPS (SI), Y0")
+	a.i("VMOVUPS (AX), X2")
+	a.i("VMOVUPS (BX), X3")
+	a.i("VPERMPS Y2, Y7, Y2")
+	a.i("VPERMPS Y3, Y7, Y3")
+	turn("Y")
+	a.i("VMOVUPS Y1, (SI)")
+	a.i("ADDQ $32, SI")
+	a.i("ADDQ $16, AX")
+	a.i("ADDQ $16, BX")
+	a.i("SUBQ $4, CX")
+	a.i("JMP loop")
+	a.label("tail")
+	a.i("TESTQ CX, CX")
+	a.i("JZ done")
+	a.i("VMOVQ (SI), X0")
+	a.i("VBROADCASTSS (AX), X2")
+	a.i("VBROADCASTSS (BX), X3")
+	turn("X")
+	a.i("VMOVQ X1, (SI)")
+	a.i("ADDQ $8, SI")
+	a.i("ADDQ $4, AX")
+	a.i("ADDQ $4, BX")
+	a.i("DECQ CX")
+	a.i("JMP tail")
+	a.label("done")
+	a.ret()
+}
+
 // quantize writes activation blocks; n is a multiple of 32. The largest
 // magnitude is found on integers, where a NaN is larger than all numbers; the
 // factor 127/max is cut to the largest float32, which is right for zeros too.
 func (a *asm) quantize(name string, minima bool) {
 	a.fn(name, "(dst, x unsafe.Pointer, n, bias int)")
 	a.load("dst:DI", "x:SI", "n:CX", "bias:DX")
-	a.broadcast(0x7fffffff, 31)
-	a.broadcast(math.Float32bits(127), 30)
-	a.broadcast(math.Float32bits(math.MaxFloat32), 29)
+	const magnitude, low, top, limit = 15, 14, 13, 12
+	vectors := 2 * a.parts // of a block: registers 0 on
+	a.broadcast(0x7fffffff, magnitude)
+	a.broadcast(math.Float32bits(127), top)
+	a.broadcast(math.Float32bits(math.MaxFloat32), limit)
+	if a.parts > 1 {
+		a.broadcast(0xff, low)
+		a.i("VMOVDQU %s, Y11", a.words("deal", []uint32{0, 4, 1, 5, 2, 6, 3, 7}))
+	}
+	and := map[int]string{1: "VPANDD", 2: "VPAND"}[a.parts]
+	// tree combines the vectors from register z on in lane 0 of z.
+	tree := func(op string, z int) {
+		for n := vectors / 2; n >= 1; n /= 2 {
+			for v := range n {
+				a.i("%s @%d, @%d, @%d", op, z+v+n, z+v, z+v)
+			}
+		}
+		if a.parts == 1 {
+			a.fold(op, z, z+1)
+			return
+		}
+		a.foldHalf(op, z, z+1)
+	}
 	a.label("loop")
-	a.i("VMOVUPS (SI), Z0")
-	a.i("VMOVUPS 64(SI), Z1")
-	a.i("VPANDD Z31, Z0, Z2")
-	a.i("VPANDD Z31, Z1, Z3")
-	a.i("VPMAXSD Z3, Z2, Z2")
-	a.fold("VPMAXSD", 2, 3)
-	a.i("VDIVSS X30, X2, X4") // scale = max/127
-	a.i("VMOVSS X4, (DI)")
-	a.i("VDIVSS X2, X30, X5") // 127/max
-	a.i("VMINSS X29, X5, X5")
-	a.i("VBROADCASTSS X5, Z5")
-	a.i("VMULPS Z5, Z0, Z0")
-	a.i("VMULPS Z5, Z1, Z1")
-	a.i("VCVTPS2DQ Z0, Z0")
-	a.i("VCVTPS2DQ Z1, Z1")
-	a.i("VPMOVDB Z0, X2")
-	a.i("VPMOVDB Z1, X3")
-	a.i("VMOVDQU X2, %d(DI)", actQ)
-	a.i("VMOVDQU X3, %d(DI)", actQ+16)
-	a.i("VPADDD Z1, Z0, Z0")
-	a.fold("VPADDD", 0, 1)
+	for v := range vectors {
+		a.i("VMOVUPS %d(SI), @%d", v*a.bytes(), v)
+		a.i("%s @%d, @%d, @%d", and, magnitude, v, 4+v)
+	}
+	tree("VPMAXSD", 4)
+	a.i("VDIVSS X%d, X4, X8", top) // scale = max/127
+	a.i("VMOVSS X8, (DI)")
+	a.i("VDIVSS X4, X%d, X5", top) // 127/max
+	a.i("VMINSS X%d, X5, X5", limit)
+	a.i("VBROADCASTSS X5, @5")
+	for v := range vectors {
+		a.i("VMULPS @5, @%d, @%d", v, v)
+		a.i("VCVTPS2DQ @%d, @%d", v, v)
+	}
+	if a.parts == 1 {
+		for v := range vectors {
+			a.i("VPMOVDB Z%d, X4", v)
+			a.i("VMOVDQU X4, %d(DI)", actQ+16*v)
+		}
+	} else {
+		for v := range vectors {
+			a.i("VPAND Y%d, Y%d, Y%d", low, v, 4+v)
+		}
+		a.i("VPACKUSDW Y5, Y4, Y4")
+		a.i("VPACKUSDW Y7, Y6, Y6")
+		a.i("VPACKUSWB Y6, Y4, Y4")
+		a.i("VPERMD Y4, Y11, Y4")
+		a.i("VMOVDQU Y4, %d(DI)", actQ)
+	}
+	tree("VPADDD", 0)
 	if minima {
 		a.i("VCVTDQ2PS X0, X0")
-		a.i("VMULSS X4, X0, X0")
+		a.i("VMULSS X8, X0, X0")
 		a.i("VMOVSS X0, %d(DI)", actSum)
 	} else {
 		a.i("VMOVD X0, R8")
@@ -293,12 +477,46 @@ func (a *asm) quantize(name string, minima bool) {
 func (a *asm) toF16() {
 	a.fn("toF16", "(dst, x unsafe.Pointer, n int)")
 	a.load("dst:DI", "x:SI", "n:CX")
-	a.forEach("loop", "CX", func(m, z string) {
-		a.i("VMOVUPS%s (SI), %sZ0", z, m)
-		a.i("VCVTPS2PH $0, Z0, Y0")
-		a.i("VMOVDQU16 Y0, %s(DI)", m)
+	half := map[int]string{1: "Y0", 2: "X0"}[a.parts]
+	a.forEach("loop", "CX", func() {
+		a.read("SI", 0)
+		a.i("VCVTPS2PH $0, @0, %s", half)
+		m := mem{disp: a.part.number * a.bytes() / 2, base: "DI"}
+		switch {
+		case !a.part.masked:
+			a.i("VMOVDQU %s, %s", half, m)
+		case a.parts == 1:
+			a.i("VMOVDQU16 Y0, K1, %s", m)
+		default:
+			a.writeHalves("loop", m)
+		}
 	}, func() { a.i("ADDQ $32, DI"); a.i("ADDQ $64, SI") })
 	a.ret()
+}
+
+// writeHalves writes the part's 16-bit elements of X0 to m, CX/4 of the tail's
+// first part or up to its end: eight, or four, two and one.
+func (a *asm) writeHalves(label string, m mem) {
+	n := func(name string) string { return fmt.Sprintf("%s%s%d", label, name, a.part.number) }
+	if a.part.number == 0 {
+		a.i("CMPQ CX, $32")
+		a.i("JLT %s", n("Four"))
+		a.i("VMOVDQU X0, %s", m)
+		a.i("JMP %s", n("End"))
+	}
+	a.i("LEAQ %s, DI", m)
+	for _, s := range []struct {
+		name, next, move string
+		size             int
+	}{{"Four", "Two", "VMOVQ X0, (DI)", 8}, {"Two", "One", "VMOVD X0, (DI)", 4}, {"One", "End", "VPEXTRW $0, X0, (DI)", 2}} {
+		a.label(n(s.name))
+		a.i("TESTQ $%d, CX", 2*s.size)
+		a.i("JZ %s", n(s.next))
+		a.i(s.move)
+		a.i("VPSRLDQ $%d, X0, X0", s.size)
+		a.i("ADDQ $%d, DI", s.size)
+	}
+	a.label(n("End"))
 }
 
 // toBF16 rounds n numbers, a multiple of 16.
@@ -336,9 +554,15 @@ func (a *asm) vectors() {
 	a.softmax()
 	a.siluMul()
 	a.ropeHalves()
-	a.ropeInterleaved()
+	if a.parts == 1 {
+		a.ropeInterleaved512()
+	} else {
+		a.ropeInterleaved256()
+	}
 	a.quantize("quantizeBias", false)
 	a.quantize("quantizeSum", true)
 	a.toF16()
-	a.toBF16()
+	if a.parts == 1 {
+		a.toBF16()
+	}
 }

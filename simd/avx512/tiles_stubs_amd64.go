@@ -109,37 +109,19 @@ func bf16pairsx12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func exactQ8_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
-func int8Q8_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
 func exactQ8_0x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
-func int8Q8_0x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func exactQ8_0x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
-func int8Q8_0x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
 func exactQ8_0x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
-func int8Q8_0x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func exactQ8_0x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
-func int8Q8_0x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
 func exactQ8_0x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
-func int8Q8_0x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func exactQ8_0x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
@@ -151,40 +133,40 @@ func exactQ8_0x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int
 func exactQ8_0x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
 
 //go:noescape
-func exactQ4_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+func int8Q8_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
-func int8Q4_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+func int8Q8_0x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func int8Q8_0x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func int8Q8_0x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func int8Q8_0x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func int8Q8_0x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ4_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func exactQ4_0x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
-func int8Q4_0x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
 func exactQ4_0x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
-func int8Q4_0x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func exactQ4_0x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
-func int8Q4_0x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
 func exactQ4_0x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
-func int8Q4_0x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
 func exactQ4_0x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
-func int8Q4_0x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func exactQ4_0x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
@@ -196,40 +178,40 @@ func exactQ4_0x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int
 func exactQ4_0x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
 
 //go:noescape
-func exactQ4_1x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+func int8Q4_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
-func int8Q4_1x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+func int8Q4_0x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func int8Q4_0x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func int8Q4_0x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func int8Q4_0x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func int8Q4_0x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ4_1x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func exactQ4_1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
-func int8Q4_1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
 func exactQ4_1x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
-func int8Q4_1x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func exactQ4_1x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
-func int8Q4_1x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
 func exactQ4_1x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
-func int8Q4_1x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
 func exactQ4_1x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
-func int8Q4_1x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func exactQ4_1x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
@@ -239,6 +221,24 @@ func exactQ4_1x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int
 
 //go:noescape
 func exactQ4_1x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func int8Q4_1x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func int8Q4_1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func int8Q4_1x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func int8Q4_1x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func int8Q4_1x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func int8Q4_1x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 // F32 takes panels [k][16] of float32 and float32 activations:
 //

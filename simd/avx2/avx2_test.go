@@ -1,0 +1,59 @@
+//go:build amd64 && linux && !purego
+
+package avx2
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/cpuid/v2"
+
+	"github.com/llama-go/llama-go/simd/reftest"
+)
+
+// needAVX2 skips where the processor or the user says no.
+func needAVX2(t testing.TB) {
+	t.Helper()
+	off := os.Getenv("LLAMA_GO_DISABLE")
+	if !cpuid.CPU.Supports(cpuid.AVX2, cpuid.FMA3, cpuid.F16C) || strings.Contains(off, "avx2") || off == "all" {
+		t.Skip("no AVX2")
+	}
+}
+
+var tiles = []reftest.Tile{
+	{Kind: reftest.F32, Run: F32.Run},
+	{Kind: reftest.F16, Run: F16.Run},
+	{Kind: reftest.BF16, Run: BF16.Run},
+	{Kind: reftest.ExactQ8_0, Run: ExactQ8_0.Run},
+	{Kind: reftest.ExactQ4_0, Run: ExactQ4_0.Run},
+	{Kind: reftest.ExactQ4_1, Run: ExactQ4_1.Run},
+	{Kind: reftest.Int8Q8_0, Run: Int8Q8_0.Run},
+	{Kind: reftest.Int8Q4_0, Run: Int8Q4_0.Run},
+	{Kind: reftest.Int8Q4_1, Run: Int8Q4_1.Run},
+}
+
+func TestTiles(t *testing.T) {
+	needAVX2(t)
+	reftest.Tiles(t, tiles)
+}
+
+func FuzzTiles(f *testing.F) {
+	needAVX2(f)
+	reftest.FuzzTiles(f, tiles)
+}
+
+func BenchmarkTiles(b *testing.B) {
+	needAVX2(b)
+	reftest.BenchmarkTiles(b, tiles, 1, 2, 3, 4, 6, 8, 12, 16, 64)
+}
+
+func TestVectors(t *testing.T) {
+	needAVX2(t)
+	v := reftest.Vectors{
+		Add: Add, RMSNorm: RMSNorm, Softmax: Softmax, SiLUMul: SiLUMul,
+		RopeHalves: RopeHalves, RopeInterleaved: RopeInterleaved,
+		QuantizeBias: QuantizeBias, QuantizeSum: QuantizeSum, ToF16: ToF16, Prefetch: Prefetch,
+	}
+	v.Test(t)
+}

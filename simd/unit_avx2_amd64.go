@@ -1,0 +1,65 @@
+//go:build amd64 && !purego
+
+package simd
+
+import (
+	"fmt"
+
+	"github.com/llama-go/llama-go/simd/avx2"
+	"github.com/llama-go/llama-go/simd/peak"
+	"github.com/llama-go/llama-go/simd/pure"
+)
+
+// avx2Unit has the kernels of package avx2.
+func avx2Unit() *unit {
+	return &unit{
+		name: "AVX2", why: "no AVX-512",
+		dot: pure.Dot, dot2: pure.Dot2, dot3: pure.Dot3,
+		add: avx2.Add, rmsNorm: avx2.RMSNorm, softmax: avx2.Softmax, siluMul: avx2.SiLUMul,
+		weightedSum: pure.WeightedSum, ropeHalves: avx2.RopeHalves, ropeInterleaved: avx2.RopeInterleaved,
+		rows:     pureUnit.rows,
+		plan:     avx2Plan,
+		convert:  avx2Convert,
+		toF16:    avx2.ToF16,
+		prefetch: avx2.Prefetch,
+		read:     peak.Read256,
+	}
+}
+
+// avx2Plan chooses tiles. In exact mode, and where the activations are int8, they
+// give the bits of avx512Plan's.
+func avx2Plan(fast bool) *Plan {
+	const fma, bytes = "FMA, float32 activations", "VPMADDUBSW, int8 activations in blocks of 32"
+	p := &Plan{Fast: fast}
+	p.kernels = [numTypes]*kernel{
+		F32:  {what: fma, per: 1, run: avx2.F32.Run},
+		F16:  {what: fma, per: 1, run: avx2.F16.Run},
+		BF16: {what: fma, per: 1, run: avx2.BF16.Run},
+		Q8_0: {what: fma, per: 32, run: avx2.ExactQ8_0.Run},
+		Q4_0: {what: fma, per: 32, run: avx2.ExactQ4_0.Run},
+		Q4_1: {what: fma, per: 32, run: avx2.ExactQ4_1.Run},
+	}
+	p.kv = p.kernels[F32]
+	if !fast {
+		return p
+	}
+	p.kv = &kernel{what: fma, per: 1, half: true, run: avx2.F16.Run}
+	p.kernels[Q8_0] = &kernel{what: bytes, form: formBias128, per: 32, run: avx2.Int8Q8_0.Run}
+	p.kernels[Q4_0] = &kernel{what: bytes, form: formBias8, per: 32, run: avx2.Int8Q4_0.Run}
+	p.kernels[Q4_1] = &kernel{what: bytes, form: formSum, per: 32, run: avx2.Int8Q4_1.Run}
+	return p
+}
+
+// avx2Convert makes a form of whole blocks.
+func avx2Convert(f form, dst []byte, src []float32) {
+	switch f {
+	case formBias128:
+		avx2.QuantizeBias(dst, src, -128)
+	case formBias8:
+		avx2.QuantizeBias(dst, src, -8)
+	case formSum:
+		avx2.QuantizeSum(dst, src)
+	default:
+		panic(fmt.Sprintf("simd: no conversion to form %d", f))
+	}
+}
