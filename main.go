@@ -14,7 +14,7 @@ func main() {
 		About: "a Jupyter kernel with a resident Llama engine",
 		Verbs: []cli.Verb{
 			kernelVerb(), serveVerb(), generateVerb(), pullVerb(), modelsVerb(), psVerb(), stopVerb(), logsVerb(),
-			installVerb(), uninstallVerb(), listVerb(), doctorVerb(), versionVerb(),
+			installVerb(), uninstallVerb(), listVerb(), doctorVerb(), benchVerb(), versionVerb(),
 		},
 	}
 	env := &cli.Env{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}

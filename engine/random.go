@@ -29,17 +29,22 @@ type lazySource interface {
 }
 
 // RandomSource is the Source of a model without a file, in Hugging Face's
-// order of Q and K rows: norms are 1, all else is N(0, 0.02), rounded from
-// float32 to dtype, which is F32, F16 or BF16. A value depends on the seed, the
+// order of Q and K rows: norms are 1, all else is N(0, 0.02), rounded to dtype,
+// one that RandomType knows. A value depends on the seed, the
 // tensor's name and its index alone. A tensor is made when it is asked for first.
 //
 // A value is the quantile of one of 65,536 equally likely steps, so the tails end
-// at 4.3 standard deviations.
+// at 4.3 standard deviations. Matrices of a block type are made of 4,096 different
+// blocks, for measuring speed, and norms are then F32; rows must be whole blocks.
 func RandomSource(cfg weights.Config, dtype weights.DType, seed uint64) weights.Source {
-	r := &randomSource{dtype: dtype, seed: seed, tensors: map[string]*randomTensor{}}
+	r := &randomSource{seed: seed, tensors: map[string]*randomTensor{}}
 	for _, t := range weights.TensorShapes(cfg) {
+		d := dtype
+		if len(t.Shape) == 1 && d.BlockSize() > 1 {
+			d = weights.F32
+		}
 		r.names = append(r.names, t.Name)
-		r.tensors[t.Name] = &randomTensor{shape: t.Shape}
+		r.tensors[t.Name] = &randomTensor{shape: t.Shape, dtype: d}
 	}
 	return r
 }
@@ -50,7 +55,6 @@ var (
 )
 
 type randomSource struct {
-	dtype weights.DType
 	seed  uint64
 	names []string
 
@@ -61,16 +65,22 @@ type randomSource struct {
 
 type randomTensor struct {
 	shape    []int
+	dtype    weights.DType
 	data     []byte // nil until made
 	released bool   // made anew for whoever asks, and not kept
 }
 
-// size is the number of elements.
-func (t *randomTensor) size() int {
+// bytes is the stored size.
+func (t *randomTensor) bytes() int {
 	dims := make([]int64, len(t.shape))
 	for i, d := range t.shape {
 		dims[i] = int64(d)
 	}
+	last := len(dims) - 1
+	if dims[last]%int64(t.dtype.BlockSize()) != 0 {
+		panic(fmt.Sprintf("engine: random tensor of shape %v: rows are no whole blocks of %v", t.shape, t.dtype))
+	}
+	dims[last] = dims[last] / int64(t.dtype.BlockSize()) * int64(t.dtype.BlockBytes())
 	n, ok := checked.Product(dims...).Int()
 	if !ok {
 		panic(fmt.Sprintf("engine: random tensor of shape %v is too large", t.shape))
@@ -104,7 +114,7 @@ func (r *randomSource) WeightBytes() int64 {
 	var n int64
 	for _, t := range r.tensors {
 		if t.data == nil {
-			n += int64(t.size()) * int64(r.dtype.BlockBytes())
+			n += int64(t.bytes())
 		}
 	}
 	return n
@@ -183,31 +193,29 @@ func (r *randomSource) make(ctx context.Context, name string, keep bool, progres
 	}
 	data := t.data
 	if data == nil {
-		data = make([]byte, t.size()*r.dtype.BlockBytes())
-		if err := r.fill(ctx, data, name, progress); err != nil {
+		data = make([]byte, t.bytes())
+		if err := r.fill(ctx, data, name, t.dtype, progress); err != nil {
 			return weights.View{}, err
 		}
 		if keep || !t.released {
 			t.data = data
 		}
 	}
-	return weights.View{Name: name, DType: r.dtype, Shape: t.shape, Data: data}, nil
+	return weights.View{Name: name, DType: t.dtype, Shape: t.shape, Data: data}, nil
 }
 
-// fillStep is how many elements are made between two looks at the context. It is a
+// fillStep is how many elements or blocks are made between two looks at the context. It is a
 // multiple of the four that one random word gives.
 const fillStep = 1 << 20
 
 // fill makes the elements of one tensor.
-func (r *randomSource) fill(ctx context.Context, data []byte, name string, progress func(part int64)) error {
-	table := normalTable(r.dtype)
-	one := encoded(1, r.dtype)
-	norm := strings.HasSuffix(name, "norm.weight")
+func (r *randomSource) fill(ctx context.Context, data []byte, name string, d weights.DType, progress func(part int64)) error {
 	h := fnv.New64a()
 	h.Write([]byte(name))
 	key := splitmix64(r.seed ^ h.Sum64())
-	width := r.dtype.BlockBytes()
+	width := d.BlockBytes()
 	steps := (len(data)/width + fillStep - 1) / fillStep
+	put := filler(d, strings.HasSuffix(name, "norm.weight"), key)
 
 	var next, made atomic.Int64
 	work := func() error {
@@ -217,11 +225,7 @@ func (r *randomSource) fill(ctx context.Context, data []byte, name string, progr
 				return nil
 			}
 			part := data[step*fillStep*width : min(len(data), (step+1)*fillStep*width)]
-			if norm {
-				putOnes(part, width, one)
-			} else {
-				putNormal(part, width, table, key, uint64(step)*fillStep/4)
-			}
+			put(part, uint64(step)*fillStep)
 			made.Add(int64(len(part)))
 		}
 		return ctx.Err()
@@ -239,6 +243,23 @@ func (r *randomSource) fill(ctx context.Context, data []byte, name string, progr
 		progress(made.Load())
 	}
 	return first
+}
+
+// filler is what fills a part of a tensor, whose first element or block has the
+// number first.
+func filler(d weights.DType, norm bool, key uint64) func(part []byte, first uint64) {
+	width := d.BlockBytes()
+	switch {
+	case d.BlockSize() > 1:
+		table := normalBlocks(d)
+		return func(part []byte, first uint64) { putBlocks(part, table, width, key, first) }
+	case norm:
+		one := encoded(1, d)
+		return func(part []byte, _ uint64) { putOnes(part, width, one) }
+	default:
+		table := normalTable(d)
+		return func(part []byte, first uint64) { putNormal(part, width, table, key, first/4) }
+	}
 }
 
 // putNormal fills part with values of width bytes, 2 or 4. word is the number of

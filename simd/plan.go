@@ -69,6 +69,9 @@ func NewPlan(fast bool) *Plan {
 // Packs tells whether matrices of type t are multiplied from panels.
 func (p *Plan) Packs(t Type) bool { return p.kernels[t] != nil }
 
+// HalfKV tells whether attention keeps keys and values in 16 bits.
+func (p *Plan) HalfKV() bool { return p.kv != nil && p.kv.half }
+
 // Panels is the twin of m in panels, still empty, in mem, which is zero, begins
 // at an address that is a multiple of 64 and has m.PanelBytes() bytes.
 func (p *Plan) Panels(m *Matrix, mem []byte) Matrix {

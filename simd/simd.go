@@ -41,6 +41,15 @@ func (t Type) String() string { return typeInfo[t].name }
 // of a row need not be full.
 func (t Type) own() bool { return t == I8 || t == I4 }
 
+// Types lists all types.
+func Types() []Type {
+	all := make([]Type, numTypes)
+	for t := range numTypes {
+		all[t] = t
+	}
+	return all
+}
+
 // RowBytes is the size of a row of n elements; n is a multiple of the type's
 // block, but for I8 and I4.
 func (t Type) RowBytes(n int) int {
