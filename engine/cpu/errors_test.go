@@ -112,6 +112,13 @@ func TestOpenRefuses(t *testing.T) {
 			t.Errorf("error %v, want the context's", err)
 		}
 	})
+	t.Run("cancelled while it packs", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(context.Background())
+		stop := func(done, total int64) { cancel() }
+		if _, err := cpu.Open(ctx, c.Config.Config, c.source(), engine.BackendOptions{}, stop); !errors.Is(err, context.Canceled) {
+			t.Errorf("error %v, want the context's", err)
+		}
+	})
 }
 
 func checkError(t *testing.T, err error, want []string) {

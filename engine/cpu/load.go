@@ -55,13 +55,13 @@ func (l *loader) read(m *model, tensors []tensor) (panels *simd.Memory, err erro
 	for _, t := range tensors {
 		l.total += int64(len(t.data))
 	}
-	twins, panels, err := l.place(m, tensors)
+	twins, mem, err := l.place(m, tensors)
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
-		if err != nil {
-			panels.Free()
+		if err != nil { // then panels is nil
+			mem.Free()
 		}
 	}()
 	for i, t := range tensors {
@@ -79,7 +79,7 @@ func (l *loader) read(m *model, tensors []tensor) (panels *simd.Memory, err erro
 		tensors[i].data = nil // the source may let go of it
 		l.release(t.data)
 	}
-	return panels, nil
+	return mem, nil
 }
 
 // place lays out the panels of all matrices that are packed, in the order in
