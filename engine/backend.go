@@ -34,6 +34,17 @@ type BackendOptions struct {
 type OpenBackend func(ctx context.Context, cfg weights.Config, src weights.Source, opt BackendOptions,
 	progress func(done, total int64)) (Backend, error)
 
+// Footprint is the memory that a backend takes for a model, in bytes.
+type Footprint struct {
+	Copied  int64 // its own copies of weights: panels, quantized matrices
+	InPlace int64 // tensors of the source that it goes on reading where they lie
+	KVBlock int64 // one KV block
+}
+
+// Estimate tells what a backend that is opened so takes, without opening it.
+// typeOf is the stored type of a canonical name, 0 for tensors that do not count.
+type Estimate func(cfg weights.Config, typeOf func(name string) weights.DType, opt BackendOptions) Footprint
+
 // Backend computes forward passes of one model. It is driven by one goroutine.
 type Backend interface {
 	// Step runs the rows of b and returns what each row wants. It may be left

@@ -117,9 +117,12 @@ func (f *fakeBackend) at(r *Row, pos int) *cell {
 	return &f.kv[r.Blocks[pos/BlockSize]][pos%BlockSize]
 }
 
-func (f *fakeBackend) KVBlockBytes() int64 { return BlockSize * kvBytesPerToken(fakeConfig(1)) / 2 }
-func (f *fakeBackend) Describe() string    { return "fake" }
-func (f *fakeBackend) Close() error        { f.closed.Store(true); return nil }
+// KVBlockBytes is half of what plainEstimate says, as fast mode has it.
+func (f *fakeBackend) KVBlockBytes() int64 {
+	return plainEstimate(fakeConfig(1), func(string) weights.DType { return 0 }, BackendOptions{}).KVBlock / 2
+}
+func (f *fakeBackend) Describe() string { return "fake" }
+func (f *fakeBackend) Close() error     { f.closed.Store(true); return nil }
 
 // steps returns the lines of all steps so far.
 func (f *fakeBackend) steps() []string {

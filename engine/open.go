@@ -19,6 +19,7 @@ import (
 type Options struct {
 	Precision Precision               // "": Fast
 	Quantize  Quantize                // of 32- and 16-bit weights at load; "": none
+	Estimate  Estimate                // of the backend; nil: weights as they are stored, KV in float32
 	Threads   int                     // 0: all cores
 	KVBytes   int64                   // limit for the KV of all sessions; 0: from available memory
 	Progress  func(done, total int64) // bytes of weights touched or made; may be nil
@@ -45,11 +46,14 @@ func (e *Engine) load(ctx context.Context, ck *weights.Checkpoint, open OpenBack
 	if err := opt.Quantize.Check(); err != nil {
 		return err
 	}
-	if err := opt.Quantize.checkSource(ck.Config, ck.Source); err != nil {
+	if err := opt.Quantize.checkTypes(ck.Config, typesOf(ck)); err != nil {
 		return err
 	}
 	e.bytes = sourceBytes(ck)
-	need := NeedMemory(ck.Config, e.bytes, true, opt.Precision, opt.MaxBatch, opt.MaxSeqLen)
+	need := NeedMemory(ck.Config, typesOf(ck), true, 0, opt)
+	if opt.Quantize != NoQuantize {
+		e.bytes = need.Weights
+	}
 	if err := CheckMemory(need); err != nil {
 		return err
 	}
@@ -84,11 +88,14 @@ func (e *Engine) loadSource(ctx context.Context, open OpenBackend, opt Options) 
 		return err
 	}
 	lazy, isLazy := e.src.(lazySource)
-	var missing int64 // what is not in memory yet
+	typeOf, missing := typesOf(e.src), int64(0) // what is not in memory yet
 	if isLazy {
-		missing = lazy.WeightBytes()
+		typeOf, missing = lazy.KeptType, lazy.WeightBytes()
 	}
-	need := NeedMemory(e.cfg, missing, false, opt.Precision, opt.MaxBatch, opt.MaxSeqLen)
+	if err := opt.Quantize.checkTypes(e.cfg, typeOf); err != nil {
+		return err
+	}
+	need := NeedMemory(e.cfg, typeOf, false, missing, opt)
 	if err := CheckMemory(need); err != nil {
 		return err
 	}
@@ -97,10 +104,7 @@ func (e *Engine) loadSource(ctx context.Context, open OpenBackend, opt Options) 
 			return loadError(ctx, err)
 		}
 		opt.Progress = nil // it has been told all bytes
-		need.Weights = 0
-	}
-	if err := opt.Quantize.checkSource(e.cfg, e.src); err != nil {
-		return err
+		need.Weights -= missing
 	}
 	e.bytes = sourceBytes(e.src)
 	return e.start(ctx, open, opt, need)
@@ -129,7 +133,7 @@ func (e *Engine) start(ctx context.Context, open OpenBackend, opt Options, need 
 	if kv <= 0 {
 		kv = defaultKVBytes(need)
 	}
-	most := min(kv/(BlockSize*max(1, need.PerToken/2)), math.MaxInt32) // fast mode may halve a block
+	most := min(kv/max(1, need.KVBlock/2), math.MaxInt32) // the estimate may be too large by half
 	bopt := BackendOptions{Precision: opt.Precision, Quantize: opt.Quantize, Threads: opt.Threads, MaxBlocks: int(max(1, most))}
 	if err := e.openBackend(ctx, open, bopt, opt.Progress); err != nil {
 		return err

@@ -24,17 +24,25 @@ func (q Quantize) Check() error {
 	return requestErrorf(`pass "int8" or "int4", or leave quantize out to keep the file's types`, `quantize is %.40q, expected "int8" or "int4"`, string(q))
 }
 
-// checkSource refuses weights that are quantized already: their rounding would
-// be rounded once more.
-func (q Quantize) checkSource(cfg weights.Config, src weights.Source) error {
+// checkTypes refuses weights that are quantized already: their rounding would be
+// rounded once more. typeOf is as Estimate takes it.
+func (q Quantize) checkTypes(cfg weights.Config, typeOf func(name string) weights.DType) error {
 	if q == NoQuantize {
 		return nil
 	}
 	for _, t := range weights.TensorShapes(cfg) {
-		if v, ok := src.Tensor(t.Name); ok && v.DType.BlockSize() > 1 {
+		if d := typeOf(t.Name); d != 0 && d.BlockSize() > 1 {
 			return requestErrorf("open it without quantize, or quantize the original in f32, f16 or bf16",
-				"quantize is %q, but the checkpoint is quantized already: %s is %s", string(q), t.Name, v.DType)
+				"quantize is %q, but the checkpoint is quantized already: %s is %s", string(q), t.Name, d)
 		}
 	}
 	return nil
+}
+
+// typesOf tells the stored types of a source whose tensors are there.
+func typesOf(src weights.Source) func(name string) weights.DType {
+	return func(name string) weights.DType {
+		v, _ := src.Tensor(name)
+		return v.DType
+	}
 }

@@ -22,9 +22,11 @@ import (
 
 // lazySource is a Source that takes memory only when its tensors are asked for.
 // OpenSource counts WeightBytes, what they take beyond what is in memory
-// already, and has them made where it can be cancelled.
+// already, and has them made where it can be cancelled. KeptType is the type of a
+// tensor that stays in memory beside a backend's copy of it, 0 of one that does not.
 type lazySource interface {
 	WeightBytes() int64
+	KeptType(name string) weights.DType
 	Materialize(ctx context.Context, progress func(done, total int64)) error
 }
 
@@ -119,6 +121,9 @@ func (r *randomSource) WeightBytes() int64 {
 	}
 	return n
 }
+
+// KeptType is 0: Release lets go of a tensor when there is a copy of it.
+func (r *randomSource) KeptType(string) weights.DType { return 0 }
 
 // Tensor returns a tensor, which it makes if need be.
 func (r *randomSource) Tensor(name string) (weights.View, bool) {

@@ -12,10 +12,11 @@ import (
 
 // LocalOptions make a LocalHost.
 type LocalOptions struct {
-	Open    engine.OpenBackend
-	Threads int          // of the engine; 0: all cores
-	Version string       // for ps
-	Log     *slog.Logger // nil: stderr, as in RunOptions
+	Open     engine.OpenBackend
+	Estimate engine.Estimate // of Open, for the memory check; may be nil
+	Threads  int             // of the engine; 0: all cores
+	Version  string          // for ps
+	Log      *slog.Logger    // nil: stderr, as in RunOptions
 }
 
 // LocalHost is the engine in this process: the registry and the service of the
@@ -34,7 +35,7 @@ func NewLocalHost(opt LocalOptions) *LocalHost {
 	if opt.Log == nil {
 		opt.Log = frontLogger()
 	}
-	svc := newService(opt.Open, opt.Threads, rpc.ServerInfo{Version: opt.Version, PID: os.Getpid()}, opt.Log)
+	svc := newService(opt.Open, opt.Estimate, opt.Threads, rpc.ServerInfo{Version: opt.Version, PID: os.Getpid()}, opt.Log)
 	h := svc.localHost("in-process", opt.Version)
 	h.owned = true
 	return h

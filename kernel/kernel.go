@@ -20,7 +20,8 @@ type RunOptions struct {
 	InProcess      bool   // the engine in this process instead of the resident
 	Resident       string // connection file of a resident; "": the user's, found or started
 	Open           engine.OpenBackend
-	Threads        int // of an engine in this process; 0: all cores
+	Estimate       engine.Estimate // of Open, for the memory check; may be nil
+	Threads        int             // of an engine in this process; 0: all cores
 	Version        string
 	Model          string       // the first model; "": smollm2
 	Log            *slog.Logger // nil: stderr, from LLAMA_GO_LOG's level on; warnings when that is not set
@@ -103,7 +104,7 @@ var errParentGone = errors.New("kernel: the parent process is gone")
 // host is the engine in this process, or a client of the resident.
 func (opt RunOptions) host() Host {
 	if opt.InProcess {
-		return NewLocalHost(LocalOptions{Open: opt.Open, Threads: opt.Threads, Version: opt.Version, Log: opt.Log})
+		return NewLocalHost(LocalOptions{Open: opt.Open, Estimate: opt.Estimate, Threads: opt.Threads, Version: opt.Version, Log: opt.Log})
 	}
 	return newLazyHost(func(ctx context.Context) (Host, error) {
 		return ConnectHost(ctx, ConnectOptions{ConnectionFile: opt.Resident, Version: opt.Version, ClientName: "kernel"})

@@ -18,9 +18,10 @@ import (
 // clients that open the same files with the same options. An instance stays
 // when its last client goes, until memory is needed or the process ends.
 type registry struct {
-	open    engine.OpenBackend
-	threads int
-	log     *slog.Logger
+	open     engine.OpenBackend
+	estimate engine.Estimate // may be nil
+	threads  int
+	log      *slog.Logger
 
 	mu      sync.Mutex
 	shared  map[string]*sharedModel
@@ -47,8 +48,8 @@ type loading struct {
 	listeners map[*func(done, total int64)]struct{}
 }
 
-func newRegistry(open engine.OpenBackend, threads int, log *slog.Logger) *registry {
-	return &registry{open: open, threads: threads, log: log, shared: map[string]*sharedModel{}, loading: map[string]*loading{}}
+func newRegistry(open engine.OpenBackend, estimate engine.Estimate, threads int, log *slog.Logger) *registry {
+	return &registry{open: open, estimate: estimate, threads: threads, log: log, shared: map[string]*sharedModel{}, loading: map[string]*loading{}}
 }
 
 // load returns the model of p with one reference for the caller, and whether it
@@ -183,7 +184,7 @@ func (r *registry) loadFiles(ctx context.Context, key string, p rpc.OpenParams, 
 		}
 		return engine.Open(ctx, ck, r.open, engine.Options{
 			Precision: engine.Precision(p.Precision), Quantize: engine.Quantize(p.Quantize), Threads: threads, Progress: forward,
-			MaxBatch: p.MaxBatchSize, MaxSeqLen: p.MaxSeqLen,
+			Estimate: r.estimate, MaxBatch: p.MaxBatchSize, MaxSeqLen: p.MaxSeqLen,
 		})
 	})
 	if err != nil {

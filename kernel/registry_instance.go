@@ -101,7 +101,7 @@ func (in *instance) engine(ctx context.Context) (*engine.Engine, error) {
 	}
 	eng, err := retryEvicting(in.reg, func() (*engine.Engine, error) {
 		return engine.OpenSource(ctx, in.cfg, borrowed{in.overlay()}, in.reg.open, engine.Options{
-			Precision: in.precision, Quantize: in.quantize, Threads: in.threads, MaxBatch: in.maxBatch, MaxSeqLen: in.maxSeqLen,
+			Precision: in.precision, Quantize: in.quantize, Estimate: in.reg.estimate, Threads: in.threads, MaxBatch: in.maxBatch, MaxSeqLen: in.maxSeqLen,
 		})
 	})
 	if err != nil {

@@ -28,6 +28,7 @@ const fileTime = time.Second
 // ServeOptions make a resident.
 type ServeOptions struct {
 	Open           engine.OpenBackend
+	Estimate       engine.Estimate // of Open, for the memory check; may be nil
 	Version        string
 	ConnectionFile string        // "": the user's resident file of this binary
 	Idle           time.Duration // exits after so long without client and request; 0: never
@@ -128,7 +129,7 @@ func newResident(opt ServeOptions, pl place, log *slog.Logger) (*resident, error
 		info = messaging.NewConnInfo("ipc", filepath.Join(dir, socketPrefix+strconv.Itoa(os.Getpid())))
 	}
 	info.KernelName = "llama-go"
-	svc := newService(opt.Open, opt.Threads, rpc.ServerInfo{Version: opt.Version, PID: os.Getpid()}, log)
+	svc := newService(opt.Open, opt.Estimate, opt.Threads, rpc.ServerInfo{Version: opt.Version, PID: os.Getpid()}, log)
 	svc.idle = opt.Idle
 	r := &resident{svc: svc, file: pl.conn, log: log}
 	r.host = svc.localHost("console on the resident", opt.Version)

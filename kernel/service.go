@@ -42,10 +42,10 @@ type service struct {
 	stop    func()    // ends the process's Serve; nil in LocalHost
 }
 
-func newService(open engine.OpenBackend, threads int, info rpc.ServerInfo, log *slog.Logger) *service {
+func newService(open engine.OpenBackend, estimate engine.Estimate, threads int, info rpc.ServerInfo, log *slog.Logger) *service {
 	now := time.Now()
 	return &service{
-		reg: newRegistry(open, threads, log), log: log, info: info,
+		reg: newRegistry(open, estimate, threads, log), log: log, info: info,
 		start: now, touched: now, clients: map[*client]struct{}{},
 	}
 }

@@ -218,6 +218,11 @@ func (c *client) newModel(p rpc.NewParams) (rpc.NewResult, error) {
 	if !ok || !fits {
 		return rpc.NewResult{}, kindError(rpc.KindConfig, "", "the config has more parameters than 63 bits count")
 	}
+	if estimate := c.svc.reg.estimate; p.Quantize != "" && estimate != nil {
+		f := estimate(cfg, func(string) weights.DType { return dtype },
+			engine.BackendOptions{Precision: engine.Precision(p.Precision), Quantize: engine.Quantize(p.Quantize)})
+		size = f.Copied + f.InPlace
+	}
 	threads := p.Threads
 	if threads == 0 {
 		threads = c.svc.reg.threads

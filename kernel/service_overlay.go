@@ -90,24 +90,21 @@ func (o *overlay) QKOrder() weights.QKOrder { return o.base.QKOrder() }
 // RopeFactors implements weights.Source.
 func (o *overlay) RopeFactors() []float32 { return o.base.RopeFactors() }
 
-// WeightBytes is what opening takes: the tensors that are not in memory yet, and
-// a backend's own copy of those that are, which it may need.
-func (o *overlay) WeightBytes() int64 {
-	n := checked.Of(o.missing())
-	for _, name := range o.names {
-		if v, ok := o.replaced[name]; ok {
-			n = n.Add(checked.Of(int64(len(v.Data))))
-		} else if o.dtype == 0 { // in files
-			v, _ := o.base.Tensor(name)
-			n = n.Add(checked.Of(int64(len(v.Data))))
-		}
+// KeptType is the type of a tensor that was put there or lies in files: it stays
+// when a backend has copied it.
+func (o *overlay) KeptType(name string) weights.DType {
+	if v, ok := o.replaced[name]; ok {
+		return v.DType
 	}
-	b, _ := n.Int64() // it lies in memory or model.new has checked it
-	return b
+	if o.dtype != 0 { // a base that makes it anew when asked
+		return 0
+	}
+	v, _ := o.base.Tensor(name)
+	return v.DType
 }
 
-// missing is what the tensors take that are not in memory yet.
-func (o *overlay) missing() int64 {
+// WeightBytes is what the tensors take that are not in memory yet.
+func (o *overlay) WeightBytes() int64 {
 	if o.dtype == 0 {
 		return 0 // a base in files
 	}
@@ -144,7 +141,7 @@ func (o *overlay) Materialize(ctx context.Context, progress func(done, total int
 	}); ok && len(o.replaced) == 0 {
 		return lazy.Materialize(ctx, progress)
 	}
-	total, done := o.missing(), int64(0)
+	total, done := o.WeightBytes(), int64(0)
 	for _, name := range o.names {
 		if _, ok := o.replaced[name]; ok || o.dtype == 0 {
 			continue

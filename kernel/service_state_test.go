@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/llama-go/llama-go/engine"
 	"github.com/llama-go/llama-go/engine/cpu"
 	"github.com/llama-go/llama-go/kernel/rpc"
 	"github.com/llama-go/llama-go/weights"
@@ -19,7 +20,7 @@ import (
 // testClient is a client of a service without comms.
 func testClient(t *testing.T) *client {
 	t.Helper()
-	svc := newService(cpu.Open, 0, rpc.ServerInfo{}, slog.New(slog.DiscardHandler))
+	svc := newService(cpu.Open, cpu.Estimate, 0, rpc.ServerInfo{}, slog.New(slog.DiscardHandler))
 	c := svc.newClient(rpc.ClientInfo{Name: "test"})
 	svc.attach(c)
 	t.Cleanup(svc.shutdown)
@@ -511,5 +512,25 @@ func TestCastFloats(t *testing.T) {
 	back := castFloats(weights.F32, "bfloat16", nan)
 	if x := math.Float32frombits(binary.LittleEndian.Uint32(back)); x == x {
 		t.Errorf("a NaN became %v", x)
+	}
+}
+
+// TestWhatAnOverlayKeeps: the memory check counts what is to be made, and copies
+// of what stays beside them.
+func TestWhatAnOverlayKeeps(t *testing.T) {
+	cfg := tinyConfig()
+	base := newOverlay(cfg, engine.RandomSource(cfg, weights.F16, 1), weights.F16, nil)
+	all := base.WeightBytes()
+	head := weights.View{DType: weights.F32, Shape: base.shapes["lm_head.weight"], Data: make([]byte, 4*cfg.VocabSize*cfg.HiddenSize)}
+	some := base.with(map[string]weights.View{"lm_head.weight": head})
+	if n := some.WeightBytes(); n != all-int64(2*cfg.VocabSize*cfg.HiddenSize) {
+		t.Errorf("%d of %d bytes are to be made", n, all)
+	}
+	if a, b := some.KeptType("lm_head.weight"), some.KeptType("model.norm.weight"); a != weights.F32 || b != 0 {
+		t.Errorf("kept are %v and %v, want F32 and nothing", a, b)
+	}
+	files := newOverlay(cfg, weights.NewMemory([]weights.View{{Name: "model.norm.weight", DType: weights.BF16}}, weights.Halves), 0, nil)
+	if d := files.KeptType("model.norm.weight"); d != weights.BF16 || files.WeightBytes() != 0 {
+		t.Errorf("of files %v is kept and %d bytes are to be made", d, files.WeightBytes())
 	}
 }
