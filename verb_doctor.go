@@ -7,6 +7,7 @@ import (
 
 	"github.com/llama-go/llama-go/engine"
 	"github.com/llama-go/llama-go/internal/cli"
+	"github.com/llama-go/llama-go/internal/units"
 	"github.com/llama-go/llama-go/kernel"
 	"github.com/llama-go/llama-go/kernelspec"
 )
@@ -41,7 +42,7 @@ func residentLines(ctx context.Context) ([]string, error) {
 		if s := lookInto(ctx, r); s.State == nil {
 			lines[i] += ", does not answer: " + s.Error
 		} else {
-			lines[i] += fmt.Sprintf(", %d models, %d clients, %s", len(s.State.Models), len(s.State.Clients), cli.Bytes(s.State.RSSBytes))
+			lines[i] += fmt.Sprintf(", %d models, %d clients, %s", len(s.State.Models), len(s.State.Clients), units.Bytes(s.State.RSSBytes))
 		}
 	}
 	return lines, nil

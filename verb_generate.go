@@ -14,6 +14,7 @@ import (
 	"github.com/llama-go/llama-go/engine/cpu"
 	"github.com/llama-go/llama-go/internal/cli"
 	"github.com/llama-go/llama-go/internal/store"
+	"github.com/llama-go/llama-go/internal/units"
 	"github.com/llama-go/llama-go/kernel"
 	"github.com/llama-go/llama-go/kernel/rpc"
 )
@@ -162,8 +163,8 @@ func promptIDs(ctx context.Context, model kernel.Model, f generateFlags, prompt 
 // figures is the line of timings below an answer.
 func figures(r rpc.GenerateResult, seed uint64, drawn bool) string {
 	t := r.Timings
-	line := fmt.Sprintf("prefill %d tokens, %s; decode %d tokens, %s; %s", t.PromptTokens, rate(t.PromptTokens, t.PrefillSeconds),
-		t.GeneratedTokens, rate(t.DecodeSteps, t.DecodeSeconds), r.Rows[0].Finish)
+	line := fmt.Sprintf("prefill %d tokens, %s; decode %d tokens, %s; %s", t.PromptTokens, speed(t.PromptTokens, t.PrefillSeconds),
+		t.GeneratedTokens, speed(t.DecodeSteps, t.DecodeSeconds), r.Rows[0].Finish)
 	if drawn {
 		line += fmt.Sprintf("; seed %d", seed)
 	}
@@ -173,9 +174,10 @@ func figures(r rpc.GenerateResult, seed uint64, drawn bool) string {
 	return line
 }
 
-func rate(tokens int, seconds float64) string {
-	if seconds <= 0 {
-		return "- tok/s"
+// speed writes tokens a second.
+func speed(tokens int, seconds float64) string {
+	if r := units.Rate(tokens, seconds); r > 0 {
+		return fmt.Sprintf("%.1f tok/s", r)
 	}
-	return fmt.Sprintf("%.1f tok/s", float64(tokens)/seconds)
+	return "- tok/s"
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/llama-go/llama-go/internal/cli"
 	"github.com/llama-go/llama-go/internal/store"
+	"github.com/llama-go/llama-go/internal/units"
 )
 
 func pullVerb() cli.Verb {
@@ -88,7 +89,7 @@ func modelsVerb() cli.Verb {
 					if !m.Pulled {
 						where = "not pulled: llama-go pull " + m.Name
 					}
-					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Name, m.Title, cli.Bytes(m.Bytes), m.License, where)
+					fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", m.Name, m.Title, units.Bytes(m.Bytes), m.License, where)
 				}
 				return w.Flush()
 			}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/llama-go/llama-go/engine/cpu"
 	"github.com/llama-go/llama-go/internal/cli"
+	"github.com/llama-go/llama-go/internal/units"
 	"github.com/llama-go/llama-go/kernel"
 	"github.com/llama-go/llama-go/kernel/rpc"
 )
@@ -154,13 +155,13 @@ func (s residentState) print(out io.Writer) {
 	if s.State.IdleLimit > 0 {
 		limit = fmt.Sprintf("ends after %v without clients", time.Duration(s.State.IdleLimit*float64(time.Second)))
 	}
-	fmt.Fprintf(out, "  up %v, %s, memory %s\n", up, limit, cli.Bytes(s.State.RSSBytes))
+	fmt.Fprintf(out, "  up %v, %s, memory %s\n", up, limit, units.Bytes(s.State.RSSBytes))
 	w := tabwriter.NewWriter(out, 0, 4, 2, ' ', 0)
 	if len(s.State.Models) > 0 {
 		fmt.Fprintln(w, "  MODEL\tTYPE\tPRECISION\tWEIGHTS\tKV\tCLIENTS\tACTIVE\tPATH")
 	}
 	for _, m := range s.State.Models {
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", m.Name, typeText(m), m.Precision, cli.Bytes(m.Bytes), cli.Bytes(m.KVBytes), m.Clients, m.Active, m.Path)
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\n", m.Name, typeText(m), m.Precision, units.Bytes(m.Bytes), units.Bytes(m.KVBytes), m.Clients, m.Active, m.Path)
 	}
 	if len(s.State.Clients) > 0 {
 		fmt.Fprintln(w, "  CLIENT\tPID\tHOST\tSTATE\tMODELS\tREQUESTS")

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/llama-go/llama-go/internal/checked"
+	"github.com/llama-go/llama-go/internal/units"
 	"github.com/llama-go/llama-go/weights"
 )
 
@@ -134,7 +135,7 @@ func (m Memory) check(available int64) error {
 	return &MemoryError{
 		What: "the model", Needed: m.Needed(), Available: available,
 		Detail: fmt.Sprintf("weights %s%s; KV cache of one row of %d tokens %s; workspace %s",
-			gigabytes(m.Weights), kind, m.MaxSeqLen, gigabytes(m.KV), gigabytes(m.Workspace)),
+			units.Bytes(m.Weights), kind, m.MaxSeqLen, units.Bytes(m.KV), units.Bytes(m.Workspace)),
 		Remedies: m.remedies(available),
 	}
 }
@@ -148,17 +149,17 @@ func (m Memory) remedies(available int64) []string {
 		fits := left / m.KVBlock * BlockSize
 		r = append(r, fmt.Sprintf("use a shorter context: max_seq_len=%d fits (now %d)", min(fits, int64(m.MaxSeqLen)), m.MaxSeqLen))
 	default:
-		r = append(r, fmt.Sprintf("a shorter context saves up to %s, which is not enough alone", gigabytes(m.KV)))
+		r = append(r, fmt.Sprintf("a shorter context saves up to %s, which is not enough alone", units.Bytes(m.KV)))
 	}
 	if m.FastKV > 0 {
-		r = append(r, fmt.Sprintf(`use precision="fast": its KV cache takes %s less`, gigabytes(m.KV-m.FastKV)))
+		r = append(r, fmt.Sprintf(`use precision="fast": its KV cache takes %s less`, units.Bytes(m.KV-m.FastKV)))
 	} else {
 		r = append(r, "close other models and programs (llama-go ps, llama-go stop)")
 	}
 	switch {
 	case m.Int4 > 0 && m.Int8 > 0:
 		r = append(r, fmt.Sprintf(`quantize the weights, which then take %s (quantize="int8") or %s (quantize="int4"), or use a smaller model`,
-			gigabytes(m.Int8), gigabytes(m.Int4)))
+			units.Bytes(m.Int8), units.Bytes(m.Int4)))
 	case m.Quantize == Int8:
 		r = append(r, `use quantize="int4", whose weights take about half, or a smaller model`)
 	default:
@@ -177,7 +178,7 @@ type MemoryError struct {
 
 func (e *MemoryError) Error() string {
 	s := fmt.Sprintf("%s needs %s (%d bytes), available are %s (%d bytes)",
-		e.What, gigabytes(e.Needed), e.Needed, gigabytes(e.Available), e.Available)
+		e.What, units.Bytes(e.Needed), e.Needed, units.Bytes(e.Available), e.Available)
 	if e.Detail != "" {
 		s += ": " + e.Detail
 	}
@@ -189,14 +190,6 @@ func (e *MemoryError) Kind() string { return "not_enough_memory" }
 
 // Hint lists the remedies.
 func (e *MemoryError) Hint() string { return strings.Join(e.Remedies, "; ") }
-
-// gigabytes prints bytes in decimal units.
-func gigabytes(n int64) string {
-	if n < 100_000_000 {
-		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
-	}
-	return fmt.Sprintf("%.2f GB", float64(n)/1e9)
-}
 
 // AvailableMemory is what this process may still take in bytes, control groups
 // counted, and whether that is known on this system.

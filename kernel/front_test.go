@@ -260,7 +260,7 @@ func TestConversationGoesOnWithAnotherModel(t *testing.T) {
 	if got := h.prompts[1]; got != "<u>Q1</><a>A1.</><u>Q2</><a>" {
 		t.Errorf("prompt %q", got)
 	}
-	if !strings.Contains(out.stdout(), "mem <1>: 1.2 M parameters, 5.0 MiB, loaded in") || !strings.Contains(out.stdout(), "the conversation of 1 turn goes on") {
+	if !strings.Contains(out.stdout(), "mem <1>: 1.2 M parameters, 5.2 MB, loaded in") || !strings.Contains(out.stdout(), "the conversation of 1 turn goes on") {
 		t.Errorf("said %q", out.stdout())
 	}
 	if f.currentName() != other {
@@ -377,7 +377,7 @@ func TestInfoCard(t *testing.T) {
 		t.Fatalf("displays %v", out.displays)
 	}
 	plain, rich := out.displays[0]["text/plain"].(string), out.displays[0]["text/html"].(string)
-	for _, part := range []string{"mem <1>", "1.2 M", "2 layers", "Q4_1 in gguf", "5.0 MiB", "exact mode by none"} {
+	for _, part := range []string{"mem <1>", "1.2 M", "2 layers", "Q4_1 in gguf", "5.2 MB", "exact mode by none"} {
 		if !strings.Contains(plain, part) {
 			t.Errorf("no %q in %s", part, plain)
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/llama-go/llama-go/engine"
+	"github.com/llama-go/llama-go/internal/units"
 	"github.com/llama-go/llama-go/kernel/rpc"
 )
 
@@ -125,7 +126,7 @@ func (a *answer) finish(x *execution) error {
 		"model": a.model, "finish_reason": string(a.reason), "seed": a.seed,
 		"sampler":       map[string]any{"temperature": a.set.temperature, "top_p": a.set.topP, "max_gen_len": a.set.maxGenLen},
 		"prompt_tokens": a.prompt, "computed_tokens": t.PromptTokens, "reused_tokens": t.ReusedTokens, "generated_tokens": len(a.ids),
-		"ttft_s": a.first.Seconds(), "prefill_tok_s": rate(t.PromptTokens, t.PrefillSeconds), "decode_tok_s": rate(t.DecodeSteps, t.DecodeSeconds),
+		"ttft_s": a.first.Seconds(), "prefill_tok_s": units.Rate(t.PromptTokens, t.PrefillSeconds), "decode_tok_s": units.Rate(t.DecodeSteps, t.DecodeSeconds),
 	}}
 	if a.interrupted() {
 		return userError{"KeyboardInterrupt", fmt.Sprintf("stopped after %s", plural(len(a.ids), "token")), ""}
@@ -154,18 +155,10 @@ func (a *answer) line() string {
 	return strings.Join(append(parts, a.notes...), " · ")
 }
 
-// rate is tokens a second; 0 when no time is known.
-func rate(tokens int, secs float64) float64 {
-	if secs <= 0 {
-		return 0
-	}
-	return float64(tokens) / secs
-}
-
 // tokensAt tells of tokens, and at what rate the positions were computed.
 func tokensAt(tokens, positions int, secs float64) string {
 	s := plural(tokens, "token")
-	if r := rate(positions, secs); r > 0 {
+	if r := units.Rate(positions, secs); r > 0 {
 		s += fmt.Sprintf(" at %.*f tok/s", decimals(r), r)
 	}
 	return s

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/llama-go/llama-go/internal/store"
+	"github.com/llama-go/llama-go/internal/units"
 	"github.com/llama-go/llama-go/messaging"
 )
 
@@ -90,7 +91,7 @@ func (f *Front) inspectModel(name string) string {
 	f.mu.Unlock()
 	var b strings.Builder
 	if k, ok := store.Lookup(name); ok {
-		fmt.Fprintf(&b, "%s: %s, %s, %s\n", k.Name, k.Title, bytesText(k.Bytes), k.License)
+		fmt.Fprintf(&b, "%s: %s, %s, %s\n", k.Name, k.Title, units.Bytes(k.Bytes), k.License)
 		if path, err := store.Resolve(name); err == nil {
 			b.WriteString(path + "\n")
 		} else {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/llama-go/llama-go/internal/store"
+	"github.com/llama-go/llama-go/internal/units"
 	"github.com/llama-go/llama-go/kernel/rpc"
 )
 
@@ -25,7 +26,7 @@ func (x *execution) magicModel(text string) error {
 	if info.Resident {
 		how = "attached in " + seconds(m.openedIn) + ", it was loaded already"
 	}
-	x.greyLine(fmt.Sprintf("%s: %s parameters, %s, %s", info.Name, count(info.Parameters), bytesText(info.Bytes), how))
+	x.greyLine(fmt.Sprintf("%s: %s parameters, %s, %s", info.Name, count(info.Parameters), units.Bytes(info.Bytes), how))
 	if n := len(x.front.talk.turns); had != nil && n > 0 && m.chats() {
 		x.greyLine(fmt.Sprintf("the conversation of %s goes on with it; %%reset starts afresh", plural(n, "turn")))
 	}
@@ -49,7 +50,7 @@ func (x *execution) listModels() error {
 		if e.Pulled {
 			where = shortPath(e.Path)
 		}
-		x.say("  %-10s %s, %s, %s · %s", e.Name, e.Title, bytesText(e.Bytes), e.License, where)
+		x.say("  %-10s %s, %s, %s · %s", e.Name, e.Title, units.Bytes(e.Bytes), e.License, where)
 	}
 	return nil
 }
@@ -219,14 +220,14 @@ func (x *execution) card(m *openModel) map[string]any {
 		{"stored as", info.DType + " in " + info.Format + quantizedTo(info)},
 		{"computed in", fmt.Sprintf("%s mode by %s", info.Precision, info.Backend)},
 		{"file", shortPath(info.Path)},
-		{"weights", bytesText(info.Bytes)},
+		{"weights", units.Bytes(info.Bytes)},
 		{"context", fmt.Sprintf("%d tokens, the model's limit", info.MaxSeqLen)},
 	}
 	if s := m.chat; s != nil {
 		rows = append(rows, [2]string{"conversation", fmt.Sprintf("%s, up to %d tokens", plural(len(x.front.talk.turns), "turn"), s.Info().MaxSeqLen)})
 	}
 	if st, err := x.front.host.Stats(x.ctx); err == nil {
-		rows = append(rows, [2]string{"memory", fmt.Sprintf("%s of the engine's process, %s of it keys and values", bytesText(st.RSSBytes), bytesText(st.KVBytes))})
+		rows = append(rows, [2]string{"memory", fmt.Sprintf("%s of the engine's process, %s of it keys and values", units.Bytes(st.RSSBytes), units.Bytes(st.KVBytes))})
 	}
 	if ps, err := x.front.host.PS(x.ctx); err == nil {
 		rows = append(rows, [2]string{"engine", fmt.Sprintf("process %d, %s attached", ps.Server.PID, plural(len(ps.Clients), "client"))})

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+
+	"github.com/llama-go/llama-go/internal/units"
 )
 
 // Colours of a terminal; notebooks read the same codes in streams.
@@ -107,9 +109,9 @@ func (b *bar) update(done, total int64) {
 	const width = 24
 	full := int(part * width)
 	b.place.set(map[string]any{
-		"text/plain": fmt.Sprintf("%s %s%s %3.0f %%  %s of %s", b.label, strings.Repeat("█", full), strings.Repeat("░", width-full), part*100, bytesText(done), bytesText(total)),
+		"text/plain": fmt.Sprintf("%s %s%s %3.0f %%  %s of %s", b.label, strings.Repeat("█", full), strings.Repeat("░", width-full), part*100, units.Bytes(done), units.Bytes(total)),
 		"text/html": fmt.Sprintf(`<div style="color:#888;font-size:85%%">%s <progress value="%.3f" max="1"></progress> %s of %s</div>`,
-			html.EscapeString(b.label), part, bytesText(done), bytesText(total)),
+			html.EscapeString(b.label), part, units.Bytes(done), units.Bytes(total)),
 	})
 }
 
@@ -130,7 +132,7 @@ func (b *bar) done() {
 	}
 	line := fmt.Sprintf("%s: %s", b.label, seconds(time.Since(b.start)))
 	if b.total > 0 {
-		line = fmt.Sprintf("%s: %s in %s", b.label, bytesText(b.total), seconds(time.Since(b.start)))
+		line = fmt.Sprintf("%s: %s in %s", b.label, units.Bytes(b.total), seconds(time.Since(b.start)))
 	}
 	b.place.set(map[string]any{"text/plain": line, "text/html": grey(line)})
 }
@@ -174,22 +176,6 @@ func table(title string, rows [][2]string) map[string]any {
 	}
 	rich.WriteString("</tbody></table>")
 	return map[string]any{"text/plain": strings.TrimSuffix(plain.String(), "\n"), "text/html": rich.String()}
-}
-
-// bytesText writes a number of bytes in binary units.
-func bytesText(n int64) string {
-	const unit = 1024
-	if n < unit {
-		return fmt.Sprintf("%d B", n)
-	}
-	f := float64(n)
-	for _, u := range []string{"KiB", "MiB", "GiB"} {
-		f /= unit
-		if f < unit || u == "GiB" {
-			return fmt.Sprintf("%.1f %s", f, u)
-		}
-	}
-	return ""
 }
 
 // seconds writes a duration with two or three digits.

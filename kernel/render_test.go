@@ -117,7 +117,7 @@ func TestBarIsShownOnlyForWhatTakesAMoment(t *testing.T) {
 	b.update(1<<20, 2<<20)
 	b.update(2<<20, 2<<20)
 	b.done()
-	if got := out.stdout(); !strings.Contains(got, "100 %  2.0 MiB of 2.0 MiB") || !strings.HasSuffix(got, ansiErase) {
+	if got := out.stdout(); !strings.Contains(got, "100 %  2.1 MB of 2.1 MB") || !strings.HasSuffix(got, ansiErase) {
 		t.Errorf("got %q", got)
 	}
 	rich := &memOutput{}
@@ -126,7 +126,7 @@ func TestBarIsShownOnlyForWhatTakesAMoment(t *testing.T) {
 	b.now()
 	b.update(2<<20, 2<<20)
 	b.done()
-	if len(rich.displays) != 1 || !strings.HasPrefix(rich.displays[0]["text/plain"].(string), "pulling <x>: 2.0 MiB in ") || strings.Contains(rich.displays[0]["text/html"].(string), "<x>") {
+	if len(rich.displays) != 1 || !strings.HasPrefix(rich.displays[0]["text/plain"].(string), "pulling <x>: 2.1 MB in ") || strings.Contains(rich.displays[0]["text/html"].(string), "<x>") {
 		t.Errorf("got %v", rich.displays)
 	}
 }

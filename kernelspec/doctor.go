@@ -14,6 +14,7 @@ import (
 	"github.com/klauspost/cpuid/v2"
 
 	"github.com/llama-go/llama-go/internal/store"
+	"github.com/llama-go/llama-go/internal/units"
 )
 
 // Status is a check's verdict.
@@ -130,9 +131,9 @@ const smallMemory = 512 << 20
 func checkMemory(available func() (int64, bool)) Check {
 	if available != nil {
 		if n, ok := available(); ok {
-			c := Check{"memory", OK, fmt.Sprintf("%.1f GiB available to a new process (control groups counted)", float64(n)/(1<<30)), ""}
+			c := Check{"memory", OK, units.Bytes(n) + " available to a new process (control groups counted)", ""}
 			if n < smallMemory {
-				c.Status, c.Fix = Warn, "smollm2 needs about 0.5 GiB: end something, or raise the container's limit"
+				c.Status, c.Fix = Warn, "smollm2 needs about 0.5 GB: end something, or raise the container's limit"
 			}
 			return c
 		}
@@ -226,7 +227,7 @@ func checkModels() Check {
 	var lines []string
 	for _, m := range list {
 		if m.Pulled {
-			lines = append(lines, fmt.Sprintf("%s, %.1f MiB in %s", m.Name, float64(m.Bytes)/(1<<20), m.Path))
+			lines = append(lines, fmt.Sprintf("%s, %s in %s", m.Name, units.Bytes(m.Bytes), m.Path))
 		} else {
 			lines = append(lines, m.Name+" is not pulled yet")
 		}

@@ -35,7 +35,7 @@ func TestDoctor(t *testing.T) {
 	}{
 		"llama-go":   {OK, "1.2.3"},
 		"cpu":        {OK, "threads to use"},
-		"memory":     {OK, "3.0 GiB"},
+		"memory":     {OK, "3.22 GB"},
 		"kernelspec": {Warn, "no llama-go kernel"},
 		"python":     {Warn, "does not run"},
 		"sockets":    {OK, "tcp on 127.0.0.1"},

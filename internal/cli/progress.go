@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/llama-go/llama-go/internal/units"
 )
 
 // IsTerminal says whether f is a character device.
@@ -41,7 +43,7 @@ func (b *Bar) Set(done, total int64) {
 	if !b.tty {
 		if q := done * 4 / total; q > b.quarter {
 			b.quarter = q
-			fmt.Fprintf(b.w, "%s: %s of %s\n", b.what, Bytes(done), Bytes(total))
+			fmt.Fprintf(b.w, "%s: %s of %s\n", b.what, units.Bytes(done), units.Bytes(total))
 		}
 		return
 	}
@@ -52,7 +54,7 @@ func (b *Bar) Set(done, total int64) {
 	}
 	const width = 30
 	n := int(done * width / total)
-	fmt.Fprintf(b.w, "\r%s [%s%s] %s of %s\x1b[K", b.what, strings.Repeat("#", n), strings.Repeat(".", width-n), Bytes(done), Bytes(total))
+	fmt.Fprintf(b.w, "\r%s [%s%s] %s of %s\x1b[K", b.what, strings.Repeat("#", n), strings.Repeat(".", width-n), units.Bytes(done), units.Bytes(total))
 	b.drawn = true
 }
 
@@ -63,19 +65,5 @@ func (b *Bar) Done() {
 	if b.drawn {
 		fmt.Fprintln(b.w)
 		b.drawn = false
-	}
-}
-
-// Bytes writes a size as people read it, in powers of 1000.
-func Bytes(n int64) string {
-	switch {
-	case n < 1000:
-		return fmt.Sprintf("%d B", n)
-	case n < 1e6:
-		return fmt.Sprintf("%.1f kB", float64(n)/1e3)
-	case n < 1e9:
-		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
-	default:
-		return fmt.Sprintf("%.2f GB", float64(n)/1e9)
 	}
 }

@@ -9,18 +9,15 @@ from typing import Any
 
 
 def size(count: float) -> str:
-    """Return a number of bytes for people.
+    """Return a number of bytes for people, as the Go side writes it.
 
-    >>> size(98_362_432), size(512)
-    ('93.8 MiB', '512 B')
+    >>> size(98_362_432), size(512), size(13_476_831_232)
+    ('98.4 MB', '512 B', '13.48 GB')
     """
-    if count < 1024:
-        return f"{count:.0f} B"
-    for unit in ("KiB", "MiB", "GiB"):
-        count /= 1024
-        if count < 1024 or unit == "GiB":
-            break
-    return f"{count:.1f} {unit}"
+    for unit, scale, digits in (("GB", 10**9, 2), ("MB", 10**6, 1), ("kB", 10**3, 1)):
+        if count >= scale:
+            return f"{count / scale:.{digits}f} {unit}"
+    return f"{count:.0f} B"
 
 
 def count(number: int) -> str:
