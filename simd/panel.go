@@ -23,6 +23,8 @@ import (
 //	Q4_0  [16] binary16 d, [4][16][4] bytes of the block's own two nibbles
 //	Q4_1  [16] binary16 d, [16] binary16 m, [4][16][4] bytes as in Q4_0
 //
+// and of the blocks of panel_quant.go,
+//
 // and of blocks of 64 k, so that blocks begin at cache lines and the 64 k of a
 // block of I8 lie together as they do in a tile of bytes:
 //
@@ -101,34 +103,6 @@ func packRow(t Type, panel []byte, lane int, row []byte) {
 	}
 }
 
-func packBlocks(t Type, panel []byte, lane int, row []byte) {
-	size, head := typeInfo[t].bytes, headBytes(t)
-	flip := uint32(0)
-	if t == Q8_0 {
-		flip = 0x80808080
-	}
-	for len(row) >= size {
-		b, p := row[:size], panel[:PanelRows*size]
-		for h := 0; h < head; h += 2 {
-			copy(p[h*PanelRows+lane*2:][:2], b[h:])
-		}
-		p = p[head*PanelRows+lane*4:]
-		for q := b[head:]; len(q) >= 4; q = q[4:] {
-			binary.LittleEndian.PutUint32(p, binary.LittleEndian.Uint32(q)^flip)
-			p = p[min(len(p), PanelRows*4):]
-		}
-		row, panel = row[size:], panel[PanelRows*size:]
-	}
-}
-
-// headBytes is the size of a block's scale and minimum.
-func headBytes(t Type) int {
-	if t == Q4_1 {
-		return 4
-	}
-	return 2
-}
-
 // unpackRow widens the lane of a panel: the values that the unit's exact tile
 // multiplies, and that the stored row decodes to.
 func unpackRow(t Type, dst []float32, panel []byte, lane int) {
@@ -148,21 +122,6 @@ func unpackRow(t Type, dst []float32, panel []byte, lane int) {
 	case I8, I4:
 		unpackOwn(t, dst, panel, lane)
 	default:
-		size, head := typeInfo[t].bytes, headBytes(t)
-		flip := uint32(0)
-		if t == Q8_0 {
-			flip = 0x80808080
-		}
-		var block [34]byte
-		for b := block[:size]; len(dst) > 0; dst, panel = dst[32:], panel[PanelRows*size:] {
-			for h := 0; h < head; h += 2 {
-				copy(b[h:][:2], panel[h*PanelRows+lane*2:])
-			}
-			for at := head; at < size; at += 4 {
-				v := binary.LittleEndian.Uint32(panel[head*PanelRows+(at-head)*PanelRows+lane*4:])
-				binary.LittleEndian.PutUint32(b[at:], v^flip)
-			}
-			pureUnit.rows[t].decode(dst[:32], b)
-		}
+		unpackBlocks(t, dst, panel, lane)
 	}
 }

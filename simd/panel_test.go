@@ -1,6 +1,7 @@
 package simd
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"math/rand/v2"
@@ -139,4 +140,41 @@ func TestMulPanelsKeepsNaNInItsRow(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A block that was put in order for a panel and back has its bytes again.
+func TestArrangeRestores(t *testing.T) {
+	r := rand.New(rand.NewPCG(31, 32))
+	for _, typ := range []Type{Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q4_K, Q5_K, Q6_K} {
+		size := typeInfo[typ].bytes
+		stored, moved, back := make([]byte, size), make([]byte, size), make([]byte, size)
+		for range 200 {
+			for i := range stored {
+				stored[i], moved[i], back[i] = byte(r.Uint32()), byte(r.Uint32()), byte(r.Uint32())
+			}
+			arrange(typ, moved, stored)
+			restore(typ, back, moved)
+			if !bytes.Equal(back, stored) {
+				t.Fatalf("%v:\n% x came back as\n% x", typ, stored, back)
+			}
+		}
+	}
+}
+
+func BenchmarkPackPanels(b *testing.B) {
+	r := rand.New(rand.NewPCG(33, 34))
+	plan := NewPlan(false)
+	for typ := range numTypes {
+		if !plan.Packs(typ) {
+			continue
+		}
+		b.Run(typ.String(), func(b *testing.B) {
+			m := randomMatrix(b, r, typ, 64, 2048, 0)
+			twin := packed(b, plan, &m)
+			b.SetBytes(int64(m.PanelBytes()))
+			for b.Loop() {
+				twin.PackPanels(&m, 0, twin.Panels())
+			}
+		})
+	}
 }

@@ -6,11 +6,13 @@ import "unsafe"
 type form uint8
 
 const (
-	formFloat   form = iota // float32, always there
-	formBF16                // bfloat16
-	formBias128             // int8 blocks with -128·Σq
-	formBias8               // int8 blocks with -8·Σq
-	formSum                 // int8 blocks with scale·Σq
+	formFloat    form = iota // float32, always there
+	formBF16                 // bfloat16
+	formBias128              // int8 blocks with -128·Σq
+	formBias8                // int8 blocks with -8·Σq
+	formSum                  // int8 blocks with scale·Σq
+	formBias16               // int8 blocks with -16·Σq
+	formHalves32             // int8 blocks with -32·Σq of the first and the last 16
 	numForms
 )
 
@@ -35,7 +37,12 @@ type formRows struct {
 }
 
 // blockBytes is the size of an int8 block of 32 activations.
-const blockBytes = 40
+func (f form) blockBytes() int {
+	if f == formHalves32 {
+		return 44
+	}
+	return 40
+}
 
 // NewRows makes rows of no position yet, for activations of the given width.
 func NewRows(width int) Rows {
@@ -52,7 +59,7 @@ func (r *Rows) Want(m *Matrix) {
 	if m.kernel.form == formBF16 {
 		f.stride = 2 * r.Stride
 	} else {
-		f.stride = roundUp(r.Width, 32)/32*blockBytes + 64
+		f.stride = roundUp(r.Width, 32)/32*m.kernel.form.blockBytes() + 64
 	}
 }
 
@@ -85,7 +92,8 @@ func (r *Rows) Convert(t, lo, hi int) {
 			hi := roundUp(hi, 16)
 			active.convert(form(i), dst[2*lo:2*hi], r.F32[t*r.Stride:][lo:hi])
 		} else {
-			active.convert(form(i), dst[lo/32*blockBytes:hi/32*blockBytes], r.F32[t*r.Stride:][lo:hi])
+			block := form(i).blockBytes()
+			active.convert(form(i), dst[lo/32*block:hi/32*block], r.F32[t*r.Stride:][lo:hi])
 		}
 	}
 }

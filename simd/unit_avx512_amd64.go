@@ -40,6 +40,11 @@ func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
 		Q8_0: {what: fma, per: 32, run: avx512.ExactQ8_0.Run, wide: avx512.ExactQ8_0Wide.Run},
 		Q4_0: {what: fma, per: 32, run: avx512.ExactQ4_0.Run, wide: avx512.ExactQ4_0Wide.Run},
 		Q4_1: {what: fma, per: 32, run: avx512.ExactQ4_1.Run, wide: avx512.ExactQ4_1Wide.Run},
+		Q5_0: {what: fma, per: 32, run: avx512.ExactQ5_0.Run, wide: avx512.ExactQ5_0Wide.Run},
+		Q5_1: {what: fma, per: 32, run: avx512.ExactQ5_1.Run, wide: avx512.ExactQ5_1Wide.Run},
+		Q4_K: {what: fma, per: 256, run: avx512.ExactQ4_K.Run, wide: avx512.ExactQ4_KWide.Run},
+		Q5_K: {what: fma, per: 256, run: avx512.ExactQ5_K.Run, wide: avx512.ExactQ5_KWide.Run},
+		Q6_K: {what: fma, per: 256, run: avx512.ExactQ6_K.Run, wide: avx512.ExactQ6_KWide.Run},
 	}
 	p.kv = p.kernels[F32]
 	if !fast {
@@ -51,6 +56,11 @@ func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
 		p.kernels[Q8_0] = &kernel{what: vnni, form: formBias128, per: 32, run: avx512.Int8Q8_0.Run}
 		p.kernels[Q4_0] = &kernel{what: vnni, form: formBias8, per: 32, run: avx512.Int8Q4_0.Run}
 		p.kernels[Q4_1] = &kernel{what: vnni, form: formSum, per: 32, run: avx512.Int8Q4_1.Run}
+		p.kernels[Q5_0] = &kernel{what: vnni, form: formBias16, per: 32, run: avx512.Int8Q5_0.Run}
+		p.kernels[Q5_1] = &kernel{what: vnni, form: formSum, per: 32, run: avx512.Int8Q5_1.Run}
+		p.kernels[Q4_K] = &kernel{what: vnni, form: formSum, per: 256, run: avx512.Int8Q4_K.Run}
+		p.kernels[Q5_K] = &kernel{what: vnni, form: formSum, per: 256, run: avx512.Int8Q5_K.Run}
+		p.kernels[Q6_K] = &kernel{what: vnni, form: formHalves32, per: 256, run: avx512.Int8Q6_K.Run}
 	default:
 		p.why = append(p.why, "no VNNI: quantized types as in exact mode")
 	}
@@ -74,6 +84,10 @@ func avx512Convert(f form, dst []byte, src []float32) {
 		avx512.QuantizeBias(dst, src, -128)
 	case formBias8:
 		avx512.QuantizeBias(dst, src, -8)
+	case formBias16:
+		avx512.QuantizeBias(dst, src, -16)
+	case formHalves32:
+		avx512.QuantizeHalves(dst, src, -32)
 	case formSum:
 		avx512.QuantizeSum(dst, src)
 	default:

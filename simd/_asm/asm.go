@@ -27,6 +27,7 @@ type asm struct {
 	*unit
 	text, stubs bytes.Buffer
 	constants   bytes.Buffer
+	frame       int             // bytes of stack that the next function has
 	data        map[string]bool // names of constants
 	part        part
 }
@@ -51,7 +52,11 @@ func (a *asm) fn(name, sig string, doc ...string) {
 			n++
 		}
 	}
-	fmt.Fprintf(&a.text, "// func %s%s\nTEXT ·%s(SB), NOSPLIT, $0-%d\n", name, sig, name, 8*n)
+	flags := "NOSPLIT"
+	if a.frame > 0 {
+		flags = "0"
+	}
+	fmt.Fprintf(&a.text, "// func %s%s\nTEXT ·%s(SB), %s, $%d-%d\n", name, sig, name, flags, a.frame, 8*n)
 	for _, line := range doc {
 		a.stubs.WriteString(strings.TrimRight("// "+line, " ") + "\n")
 	}

@@ -36,6 +36,7 @@ func main() {
 		check(os.WriteFile(base+"_stubs_amd64.go", stubs, 0o666))
 	}
 	write("loops", peakLoops())
+	write("kquants", kquants512())
 	for _, u := range []*unit{&avx512, &avx2} {
 		write("tiles", tiles(u))
 		write("vectors", vectors(u))
@@ -73,6 +74,12 @@ func tiles(u *unit) *asm {
 	if u.parts > 1 {
 		kinds = a.kinds256()
 	}
+	a.kinds(kinds)
+	return a
+}
+
+// kinds writes the tiles of every kind and row count, and tables of them.
+func (a *asm) kinds(kinds []tileKind) {
 	for _, k := range kinds {
 		for _, mr := range k.rows {
 			k.write(mr, 1)
@@ -84,6 +91,21 @@ func tiles(u *unit) *asm {
 	for _, k := range kinds {
 		a.table(k.table, k.name, k.doc, k.rows, k.wide)
 	}
+}
+
+// kquants512 are the tiles of kquants.
+func kquants512() *asm {
+	a := newAsm(&avx512)
+	var kinds []tileKind
+	for _, q := range kquants {
+		exact, int8 := q.docs()
+		kinds = append(kinds,
+			tileKind{"Exact" + q.name, "exact" + q.name, exact, rowCounts, wideCounts,
+				func(mr, panels int) { a.exactK(q, mr, panels) }},
+			tileKind{"Int8" + q.name, "int8" + q.name, int8, rowCounts, nil,
+				func(mr, _ int) { a.int8K(q, mr) }})
+	}
+	a.kinds(kinds)
 	return a
 }
 

@@ -401,7 +401,8 @@ func (a *asm) ropeInterleaved256() {
 // quantize writes activation blocks; n is a multiple of 32. The largest
 // magnitude is found on integers, where a NaN is larger than all numbers; the
 // factor 127/max is cut to the largest float32, which is right for zeros too.
-func (a *asm) quantize(name string, minima bool) {
+func (a *asm) quantize(name string, block int) {
+	q := block - 32
 	a.fn(name, "(dst, x unsafe.Pointer, n, bias int)")
 	a.load("dst:DI", "x:SI", "n:CX", "bias:DX")
 	const magnitude, low, top, limit = 15, 14, 13, 12
@@ -445,7 +446,7 @@ func (a *asm) quantize(name string, minima bool) {
 	if a.parts == 1 {
 		for v := range vectors {
 			a.i("VPMOVDB Z%d, X4", v)
-			a.i("VMOVDQU X4, %d(DI)", actQ+16*v)
+			a.i("VMOVDQU X4, %d(DI)", q+16*v)
 		}
 	} else {
 		for v := range vectors {
@@ -455,19 +456,35 @@ func (a *asm) quantize(name string, minima bool) {
 		a.i("VPACKUSDW Y7, Y6, Y6")
 		a.i("VPACKUSWB Y6, Y4, Y4")
 		a.i("VPERMD Y4, Y11, Y4")
-		a.i("VMOVDQU Y4, %d(DI)", actQ)
+		a.i("VMOVDQU Y4, %d(DI)", q)
 	}
-	tree("VPADDD", 0)
-	if minima {
+	put := func(z, at int) { // lane 0, times bias
+		a.i("VMOVD X%d, R8", z)
+		a.i("IMULL DX, R8")
+		a.i("MOVL R8, %d(DI)", at)
+	}
+	switch name {
+	case "quantizeBias":
+		tree("VPADDD", 0)
+		put(0, actSum)
+	case "quantizeSum":
+		tree("VPADDD", 0)
 		a.i("VCVTDQ2PS X0, X0")
 		a.i("VMULSS X8, X0, X0")
 		a.i("VMOVSS X0, %d(DI)", actSum)
-	} else {
-		a.i("VMOVD X0, R8")
-		a.i("IMULL DX, R8")
-		a.i("MOVL R8, %d(DI)", actSum)
+	case "quantizeHalves":
+		for h := range 2 {
+			z := h * a.parts
+			if a.parts == 1 {
+				a.fold("VPADDD", z, 2)
+			} else {
+				a.i("VPADDD Y%d, Y%d, Y%d", z+1, z, z)
+				a.foldHalf("VPADDD", z, z+1)
+			}
+			put(z, actSum+4*h)
+		}
 	}
-	a.i("ADDQ $%d, DI", actBlock)
+	a.i("ADDQ $%d, DI", block)
 	a.i("ADDQ $128, SI")
 	a.i("SUBQ $32, CX")
 	a.i("JNZ loop")
@@ -559,8 +576,9 @@ func (a *asm) vectors() {
 	} else {
 		a.ropeInterleaved256()
 	}
-	a.quantize("quantizeBias", false)
-	a.quantize("quantizeSum", true)
+	a.quantize("quantizeBias", actBlock)
+	a.quantize("quantizeSum", actBlock)
+	a.quantize("quantizeHalves", actBlock+4)
 	a.toF16()
 	if a.parts == 1 {
 		a.toBF16()

@@ -53,7 +53,7 @@ func TestVectors(t *testing.T) {
 	v := reftest.Vectors{
 		Add: Add, RMSNorm: RMSNorm, Softmax: Softmax, SiLUMul: SiLUMul,
 		RopeHalves: RopeHalves, RopeInterleaved: RopeInterleaved,
-		QuantizeBias: QuantizeBias, QuantizeSum: QuantizeSum, ToF16: ToF16, Prefetch: Prefetch,
+		QuantizeBias: QuantizeBias, QuantizeSum: QuantizeSum, QuantizeHalves: QuantizeHalves, ToF16: ToF16, Prefetch: Prefetch,
 	}
 	v.Test(t)
 }

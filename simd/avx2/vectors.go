@@ -141,6 +141,18 @@ func QuantizeSum(dst []byte, x []float32) { // dst: (40n,), x: (32n,)
 	quantizeSum(ptr(dst), ptr(x), len(x), 0)
 }
 
+// HalvesBlockBytes is the size of an activation block with two sums: a float32
+// scale, two int32, 32 int8.
+const HalvesBlockBytes = 44
+
+// QuantizeHalves is QuantizeBias with a sum for each half of the block:
+//
+//	sum[h] = int32(bias * Σ q[16*h … 16*h+15])
+func QuantizeHalves(dst []byte, x []float32, bias int) { // dst: (44n,), x: (32n,)
+	checkLen("QuantizeHalves", len(dst)*32, len(x)*HalvesBlockBytes)
+	quantizeHalves(ptr(dst), ptr(x), len(x), bias)
+}
+
 // ToF16 is
 //
 //	for i, v := range x {

@@ -37,4 +37,7 @@ func quantizeBias(dst, x unsafe.Pointer, n, bias int)
 func quantizeSum(dst, x unsafe.Pointer, n, bias int)
 
 //go:noescape
+func quantizeHalves(dst, x unsafe.Pointer, n, bias int)
+
+//go:noescape
 func toF16(dst, x unsafe.Pointer, n int)

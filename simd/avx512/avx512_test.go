@@ -30,6 +30,11 @@ func tiles() []reftest.Tile {
 		{Kind: reftest.ExactQ8_0, Run: ExactQ8_0.Run},
 		{Kind: reftest.ExactQ4_0, Run: ExactQ4_0.Run},
 		{Kind: reftest.ExactQ4_1, Run: ExactQ4_1.Run},
+		{Kind: reftest.ExactQ5_0, Run: ExactQ5_0.Run},
+		{Kind: reftest.ExactQ5_1, Run: ExactQ5_1.Run},
+		{Kind: reftest.ExactQ4_K, Run: ExactQ4_K.Run},
+		{Kind: reftest.ExactQ5_K, Run: ExactQ5_K.Run},
+		{Kind: reftest.ExactQ6_K, Run: ExactQ6_K.Run},
 	}
 	if cpuid.CPU.VendorID == cpuid.AMD && cpuid.CPU.Supports(cpuid.AVX512BF16) {
 		all = append(all, reftest.Tile{Kind: reftest.BF16Pairs, Run: BF16Pairs.Run})
@@ -38,7 +43,12 @@ func tiles() []reftest.Tile {
 		all = append(all,
 			reftest.Tile{Kind: reftest.Int8Q8_0, Run: Int8Q8_0.Run},
 			reftest.Tile{Kind: reftest.Int8Q4_0, Run: Int8Q4_0.Run},
-			reftest.Tile{Kind: reftest.Int8Q4_1, Run: Int8Q4_1.Run})
+			reftest.Tile{Kind: reftest.Int8Q4_1, Run: Int8Q4_1.Run},
+			reftest.Tile{Kind: reftest.Int8Q5_0, Run: Int8Q5_0.Run},
+			reftest.Tile{Kind: reftest.Int8Q5_1, Run: Int8Q5_1.Run},
+			reftest.Tile{Kind: reftest.Int8Q4_K, Run: Int8Q4_K.Run},
+			reftest.Tile{Kind: reftest.Int8Q5_K, Run: Int8Q5_K.Run},
+			reftest.Tile{Kind: reftest.Int8Q6_K, Run: Int8Q6_K.Run})
 	}
 	return all
 }
@@ -52,6 +62,11 @@ func wideTiles() []reftest.WideTile {
 		{Kind: reftest.ExactQ8_0, MaxRows: MaxWideRows, Run: ExactQ8_0Wide.Run},
 		{Kind: reftest.ExactQ4_0, MaxRows: MaxWideRows, Run: ExactQ4_0Wide.Run},
 		{Kind: reftest.ExactQ4_1, MaxRows: MaxWideRows, Run: ExactQ4_1Wide.Run},
+		{Kind: reftest.ExactQ5_0, MaxRows: MaxWideRows, Run: ExactQ5_0Wide.Run},
+		{Kind: reftest.ExactQ5_1, MaxRows: MaxWideRows, Run: ExactQ5_1Wide.Run},
+		{Kind: reftest.ExactQ4_K, MaxRows: MaxWideRows, Run: ExactQ4_KWide.Run},
+		{Kind: reftest.ExactQ5_K, MaxRows: MaxWideRows, Run: ExactQ5_KWide.Run},
+		{Kind: reftest.ExactQ6_K, MaxRows: MaxWideRows, Run: ExactQ6_KWide.Run},
 	}
 }
 
@@ -85,7 +100,7 @@ func TestVectors(t *testing.T) {
 	v := reftest.Vectors{
 		Add: Add, RMSNorm: RMSNorm, Softmax: Softmax, SiLUMul: SiLUMul,
 		RopeHalves: RopeHalves, RopeInterleaved: RopeInterleaved,
-		QuantizeBias: QuantizeBias, QuantizeSum: QuantizeSum, ToF16: ToF16, Prefetch: Prefetch,
+		QuantizeBias: QuantizeBias, QuantizeSum: QuantizeSum, QuantizeHalves: QuantizeHalves, ToF16: ToF16, Prefetch: Prefetch,
 	}
 	v.Test(t)
 }

@@ -37,6 +37,9 @@ func quantizeBias(dst, x unsafe.Pointer, n, bias int)
 func quantizeSum(dst, x unsafe.Pointer, n, bias int)
 
 //go:noescape
+func quantizeHalves(dst, x unsafe.Pointer, n, bias int)
+
+//go:noescape
 func toF16(dst, x unsafe.Pointer, n int)
 
 //go:noescape

@@ -26,8 +26,8 @@ func Tiles(t *testing.T, tiles []Tile) {
 	for _, ref := range tiles {
 		t.Run(ref.Name, func(t *testing.T) {
 			for rows := 1; rows <= 27; rows++ {
-				for _, k := range []int{32, 96, 160, 8, 24} {
-					if k%ref.Per == 0 {
+				for _, k := range []int{32, 96, 160, 8, 24, 256, 512} {
+					if k%ref.Per == 0 && (k < 256 || ref.Per == 256 && (k == 256 || rows%4 == 1)) {
 						checkTile(t, r, &ref, rows, k, rows%2)
 					}
 				}

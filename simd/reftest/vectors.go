@@ -44,6 +44,7 @@ type Vectors struct {
 	RopeHalves, RopeInterleaved func(x, cos, sin []float32)
 	QuantizeBias                func(dst []byte, x []float32, bias int)
 	QuantizeSum                 func(dst []byte, x []float32)
+	QuantizeHalves              func(dst []byte, x []float32, bias int)
 	ToF16                       func(dst []uint16, x []float32)
 	Prefetch                    func(p []byte)
 }
@@ -198,6 +199,13 @@ func (v *Vectors) quantize(t *testing.T) {
 				v.QuantizeSum(dst, x)
 			} else {
 				v.QuantizeBias(dst, x, -q.bias)
+			}
+			if !q.minima {
+				halves := Guarded[byte](t, blocks*(BlockBytes+4))
+				v.QuantizeHalves(halves, x, -q.bias)
+				if want := q.halves(x, 32*blocks); !bytes.Equal(halves, want) {
+					t.Fatalf("halves, %+v, %d blocks of %v:\n% x, want\n% x", q, blocks, x, halves, want)
+				}
 			}
 			if want := q.quantized(x, 32*blocks); !bytes.Equal(dst, want) {
 				t.Fatalf("%+v, %d blocks of %v:\n% x, want\n% x", q, blocks, x, dst, want)
