@@ -65,6 +65,7 @@ type tileKind struct {
 	doc         []string
 	rows, wide  []int // of tiles of one and of two panels
 	write       func(mr, panels int)
+	decode      *quant // what is decoded for more rows
 }
 
 // tiles are those of every kind and row count, and tables of them.
@@ -87,9 +88,12 @@ func (a *asm) kinds(kinds []tileKind) {
 		for _, mr := range k.wide {
 			k.write(mr, 2)
 		}
+		if k.decode != nil {
+			a.decodeBlocks(*k.decode)
+		}
 	}
 	for _, k := range kinds {
-		a.table(k.table, k.name, k.doc, k.rows, k.wide)
+		a.table(k)
 	}
 }
 
@@ -100,10 +104,10 @@ func kquants512() *asm {
 	for _, q := range kquants {
 		exact, int8 := q.docs()
 		kinds = append(kinds,
-			tileKind{"Exact" + q.name, "exact" + q.name, exact, rowCounts, wideCounts,
-				func(mr, panels int) { a.exactK(q, mr, panels) }},
-			tileKind{"Int8" + q.name, "int8" + q.name, int8, rowCounts, nil,
-				func(mr, _ int) { a.int8K(q, mr) }})
+			tileKind{table: "Exact" + q.name, name: "exact" + q.name, doc: exact, rows: rowCounts, wide: wideCounts,
+				write: func(mr, panels int) { a.exactK(q, mr, panels) }},
+			tileKind{table: "Int8" + q.name, name: "int8" + q.name, doc: int8, rows: rowCounts,
+				write: func(mr, _ int) { a.int8K(q, mr) }})
 	}
 	a.kinds(kinds)
 	return a
@@ -111,16 +115,16 @@ func kquants512() *asm {
 
 func (a *asm) kinds512() (kinds []tileKind) {
 	for _, k := range floatKinds {
-		kinds = append(kinds, tileKind{k.table, k.name, k.doc, rowCounts, k.wide(),
-			func(mr, panels int) { a.floatTile(k, mr, panels) }})
+		kinds = append(kinds, tileKind{table: k.table, name: k.name, doc: k.doc, rows: rowCounts, wide: k.wide(),
+			write: func(mr, panels int) { a.floatTile(k, mr, panels) }})
 	}
 	for _, q := range quants {
 		exact, int8 := q.docs()
 		kinds = append(kinds,
-			tileKind{"Exact" + q.name, "exact" + q.name, exact, rowCounts, wideCounts,
-				func(mr, panels int) { a.exactTile(q, mr, panels) }},
-			tileKind{"Int8" + q.name, "int8" + q.name, int8, rowCounts, nil,
-				func(mr, _ int) { a.int8Tile(q, mr) }})
+			tileKind{table: "Exact" + q.name, name: "exact" + q.name, doc: exact, rows: rowCounts, wide: wideCounts,
+				write: func(mr, panels int) { a.exactTile(q, mr, panels) }},
+			tileKind{table: "Int8" + q.name, name: "int8" + q.name, doc: int8, rows: rowCounts,
+				write: func(mr, _ int) { a.int8Tile(q, mr) }})
 	}
 	return kinds
 }
@@ -128,16 +132,20 @@ func (a *asm) kinds512() (kinds []tileKind) {
 // kinds256 are those of 512 bits but the pairs of bfloat16.
 func (a *asm) kinds256() (kinds []tileKind) {
 	for _, k := range floatKinds[:3] {
-		kinds = append(kinds, tileKind{k.table, k.name, k.doc, floatRows256, nil,
-			func(mr, _ int) { a.floatTile256(k, mr) }})
+		kinds = append(kinds, tileKind{table: k.table, name: k.name, doc: k.doc, rows: floatRows256,
+			write: func(mr, _ int) { a.floatTile256(k, mr) }})
 	}
 	for _, q := range quants {
 		exact, int8 := q.docs()
+		rows := int8Rows256
+		if q.bits == 8 {
+			rows = rows[:4]
+		}
 		kinds = append(kinds,
-			tileKind{"Exact" + q.name, "exact" + q.name, exact, exactRows256, nil,
-				func(mr, _ int) { a.exactTile256(q, mr) }},
-			tileKind{"Int8" + q.name, "int8" + q.name, int8, int8Rows256, nil,
-				func(mr, _ int) { a.int8Tile256(q, mr) }})
+			tileKind{table: "Exact" + q.name, name: "exact" + q.name, doc: exact, rows: exactRows256, decode: &q,
+				write: func(mr, _ int) { a.exactTile256(q, mr) }},
+			tileKind{table: "Int8" + q.name, name: "int8" + q.name, doc: int8, rows: rows,
+				write: func(mr, _ int) { a.int8Tile256(q, mr) }})
 	}
 	return kinds
 }

@@ -425,23 +425,25 @@ func (a *asm) int8Tile(q quant, mr int) {
 	a.endTile(mr, 1)
 }
 
-// table writes a Go table of the tiles called name, by the number of rows, and
-// where there are any of the tiles of two panels.
-func (a *asm) table(table, name string, doc []string, rows, wide []int) {
-	for _, line := range doc {
+// table writes the Go tables of a kind by the number of rows: of its tiles and,
+// where there are any, of its tiles of two panels.
+func (a *asm) table(k tileKind) {
+	for _, line := range k.doc {
 		a.stubs.WriteString(strings.TrimRight("// "+line, " ") + "\n")
 	}
-	entries := make([]string, len(rows))
-	for i, mr := range rows {
-		entries[i] = fmt.Sprintf("%d: %sx%d", mr, name, mr)
+	tiles := func(rows []int, suffix string) string {
+		entries := make([]string, len(rows))
+		for i, mr := range rows {
+			entries[i] = fmt.Sprintf("%d: %sx%d%s", mr, k.name, mr, suffix)
+		}
+		return "{" + strings.Join(entries, ", ") + "}"
 	}
-	fmt.Fprintf(&a.stubs, "var %s = Tiles{%s}\n\n", table, strings.Join(entries, ", "))
-	if wide == nil {
-		return
+	if q := k.decode; q != nil {
+		fmt.Fprintf(&a.stubs, "var %s = Decoded{Tiles%s, decode%s, %d}\n\n", k.table, tiles(k.rows, ""), q.name, q.blockBytes())
+	} else {
+		fmt.Fprintf(&a.stubs, "var %s = Tiles%s\n\n", k.table, tiles(k.rows, ""))
 	}
-	entries = make([]string, len(wide))
-	for i, mr := range wide {
-		entries[i] = fmt.Sprintf("%d: %sx%dx2", mr, name, mr)
+	if k.wide != nil {
+		fmt.Fprintf(&a.stubs, "// %sWide are the tiles of %s for two panels.\nvar %sWide = WideTiles%s\n\n", k.table, k.table, k.table, tiles(k.wide, "x2"))
 	}
-	fmt.Fprintf(&a.stubs, "// %sWide are the tiles of %s for two panels.\nvar %sWide = WideTiles{%s}\n\n", table, table, table, strings.Join(entries, ", "))
 }

@@ -11,8 +11,8 @@ import (
 
 var (
 	floatRows256 = []int{1, 2, 3, 4, 6}
-	exactRows256 = []int{1, 2, 3, 4, 8, 12}
-	int8Rows256  = []int{1, 2, 3, 4, 6}
+	exactRows256 = []int{1, 2, 3, 4, 8} // more rows are served by decodeBlocks and F32
+	int8Rows256  = []int{1, 2, 3, 4, 6} // of Q8_0 up to 4
 )
 
 // offsetReg is 32 times the vector that a tile of one vector at once computes,
@@ -92,48 +92,68 @@ func head(off, p, width int) mem {
 	return mem{off, panelReg, headReg, 1}
 }
 
+// decoder256 emits the decoding of blocks to float32, w = fma(q, scale, offset).
+type decoder256 struct {
+	*asm
+	quant
+	width         int
+	w, offset, sc int // registers from these on, one for each vector
+	mask, neg     string
+}
+
+// decoder takes width·3 registers below top.
+func (a *asm) decoder(q quant, width, top int) decoder256 {
+	return decoder256{a, q, width, top - width, top - 2*width, top - 3*width,
+		a.constant(q.mask, 16), a.constant(math.Float32bits(-q.bias), 16)}
+}
+
+// head reads the block's scales and offsets.
+func (d *decoder256) head() {
+	for p := range d.width {
+		d.i("VCVTPH2PS %s, Y%d", head(0, p, d.width), d.sc+p)
+		if d.minima {
+			d.i("VCVTPH2PS %s, Y%d", head(32, p, d.width), d.offset+p)
+		} else {
+			d.i("VMULPS %s, Y%d, Y%d", d.neg, d.sc+p, d.offset+p)
+		}
+	}
+}
+
+// weights decodes element k of the block.
+func (d *decoder256) weights(k int) {
+	n := 4 * d.groups()
+	shift := 8*(k%4) + 4*(k/n)
+	for p := range d.width {
+		w := d.w + p
+		d.i("VMOVDQU %s, Y%d", mem{disp: d.header + laneBytes*(k%n/4) + 32*p, base: panelReg}, w)
+		if shift != 0 {
+			d.i("VPSRLD $%d, Y%d, Y%d", shift, w, w)
+		}
+		if shift+d.bits != 32 {
+			d.i("VPAND %s, Y%d, Y%d", d.mask, w, w)
+		}
+		d.i("VCVTDQ2PS Y%d, Y%d", w, w)
+		d.i("VFMADD213PS Y%d, Y%d, Y%d", d.offset+p, d.sc+p, w)
+	}
+}
+
 // exactTile256 is exactTile.
 func (a *asm) exactTile256(q quant, mr int) {
+	const x = 15
 	width := 2
 	if mr > 4 {
 		width = 1
 	}
 	a.beginTile256("exact"+q.name, mr, width)
-	x, w, offset, scale := 15, 15-width, 15-2*width, 15-3*width
-	mask := a.constant(q.mask, w)
-	neg := a.constant(math.Float32bits(-q.bias), w)
+	d := a.decoder(q, width, x)
 	a.label("loop")
-	for p := range width {
-		a.i("VCVTPH2PS %s, Y%d", head(0, p, width), scale+p)
-		if q.minima {
-			a.i("VCVTPH2PS %s, Y%d", head(32, p, width), offset+p)
-		} else {
-			a.i("VMULPS %s, Y%d, Y%d", neg, scale+p, offset+p)
-		}
-	}
-	k := 0
-	for h := range q.halves() {
-		for g := range q.groups() {
-			for i := range 4 {
-				for p := range width {
-					shift := 8*i + 4*h
-					a.i("VMOVDQU %s, Y%d", mem{disp: q.header + laneBytes*g + 32*p, base: panelReg}, w+p)
-					if shift != 0 {
-						a.i("VPSRLD $%d, Y%d, Y%d", shift, w+p, w+p)
-					}
-					if shift+q.bits != 32 {
-						a.i("VPAND %s, Y%d, Y%d", mask, w+p, w+p)
-					}
-					a.i("VCVTDQ2PS Y%d, Y%d", w+p, w+p)
-					a.i("VFMADD213PS Y%d, Y%d, Y%d", offset+p, scale+p, w+p)
-				}
-				for m := range mr {
-					a.i("VBROADCASTSS %s, Y%d", row(m, 4*k), x)
-					for p := range width {
-						a.i("VFMADD231PS Y%d, Y%d, Y%d", w+p, x, mr*p+m)
-					}
-				}
-				k++
+	d.head()
+	for k := range 32 {
+		d.weights(k)
+		for m := range mr {
+			a.i("VBROADCASTSS %s, Y%d", row(m, 4*k), x)
+			for p := range width {
+				a.i("VFMADD231PS Y%d, Y%d, Y%d", d.w+p, x, mr*p+m)
 			}
 		}
 	}
@@ -141,94 +161,97 @@ func (a *asm) exactTile256(q quant, mr int) {
 	a.endTile256(mr, width)
 }
 
+// decodeBlocks writes n blocks as a panel of float32.
+func (a *asm) decodeBlocks(q quant) {
+	a.fn("decode"+q.name, "(n int, w, dst unsafe.Pointer)")
+	a.load("n:"+countReg, "w:"+panelReg, "dst:"+cReg)
+	d := a.decoder(q, 2, 15)
+	a.label("loop")
+	d.head()
+	for k := range 32 {
+		d.weights(k)
+		for p := range 2 {
+			a.i("VMOVUPS Y%d, %d(%s)", d.w+p, laneBytes*k+32*p, cReg)
+		}
+	}
+	a.i("ADDQ $%d, %s", 32*laneBytes, cReg)
+	a.i("ADDQ $%d, %s", q.blockBytes(), panelReg)
+	a.i("DECQ %s", countReg)
+	a.i("JNZ loop")
+	a.ret()
+}
+
 // int8Tile256 is int8Tile by VPMADDUBSW, which adds two products of an unsigned
-// and a signed byte in 16 bits and saturates.
-//
-// q - 128 of Q8_0 is in [-128, 127] and an activation in [-127, 127]. One gives its
-// magnitude, up to 128, and its sign goes to the other: two products are at most
-// 2·128·127 = 32512 < 1<<15, and pairs of them are added in 32 bits. The bias of
-// the activations is not needed.
-//
-// q of four bits is unsigned itself: a 16-bit sum of a whole block is at most
-// 16·15·127 = 30480 < 1<<15.
+// and a signed byte in 16 bits and saturates there. So q is multiplied four bits
+// at a time: a 16-bit sum over a whole block is of 16 products of a q up to 15 and
+// an activation in [-127, 127], at most 16·15·127 = 30480 < 1<<15.
 func (a *asm) int8Tile256(q quant, mr int) {
+	digits := q.bits / 4
+	// Accumulators, sums of one vector, the weights' digits, x and a temporary.
 	width := 2
-	if mr > 3 {
+	if mr*(2+digits)+2+1+digits-1 > 16 {
 		width = 1
 	}
 	a.beginTile256("int8"+q.name, mr, width)
-	const x, other, w = 15, 14, 13
-	ones := a.constant(0x00010001, x)
-	nibbles, flip := a.constant(0x0f0f0f0f, x), a.constant(0x80808080, x)
-	sum := func(m, p int) int { return mr*(width+p) + m }
-	dot8 := func(p, g int) {
-		a.i("VMOVDQU %s, Y%d", mem{disp: q.header + laneBytes*g + 32*p, base: panelReg}, w)
-		a.i("VPXOR %s, Y%d, Y%d", flip, w, w)
-		a.i("VPABSB Y%d, Y%d", w, other)
-		for m := range mr {
-			a.i("VPBROADCASTD %s, Y%d", row(m, actQ+4*g), x)
-			a.i("VPSIGNB Y%d, Y%d, Y%d", w, x, x)
-			a.i("VPMADDUBSW Y%d, Y%d, Y%d", x, other, x)
-			if g == 0 {
-				a.i("VPMADDWD %s, Y%d, Y%d", ones, x, sum(m, p))
-				continue
-			}
-			a.i("VPMADDWD %s, Y%d, Y%d", ones, x, x)
-			a.i("VPADDD Y%d, Y%d, Y%d", x, sum(m, p), sum(m, p))
+	const x, low, high, t = 15, 14, 13, 12
+	ones, sixteens, nibbles := a.constant(0x00010001, x), a.constant(0x00100010, x), a.constant(0x0f0f0f0f, x)
+	sum := func(m, digit int) int { return mr*(width+digit) + m }
+	dot := func(first bool, w, digit, m, to int) {
+		if first {
+			a.i("VPMADDUBSW Y%d, Y%d, Y%d", x, w, sum(m, digit))
+			return
 		}
-	}
-	dot4 := func(p, g int) {
-		a.i("VMOVDQU %s, Y%d", mem{disp: q.header + laneBytes*g + 32*p, base: panelReg}, w)
-		a.i("VPSRLD $4, Y%d, Y%d", w, other)
-		a.i("VPAND %s, Y%d, Y%d", nibbles, w, w)
-		a.i("VPAND %s, Y%d, Y%d", nibbles, other, other)
-		for h, z := range []int{w, other} {
-			for m := range mr {
-				a.i("VPBROADCASTD %s, Y%d", row(m, actQ+4*g+16*h), x)
-				if g == 0 && h == 0 {
-					a.i("VPMADDUBSW Y%d, Y%d, Y%d", x, z, sum(m, p))
-					continue
-				}
-				a.i("VPMADDUBSW Y%d, Y%d, Y%d", x, z, x)
-				a.i("VPADDW Y%d, Y%d, Y%d", x, sum(m, p), sum(m, p))
-			}
-		}
+		a.i("VPMADDUBSW Y%d, Y%d, Y%d", x, w, to)
+		a.i("VPADDW Y%d, Y%d, Y%d", to, sum(m, digit), sum(m, digit))
 	}
 	a.label("loop")
 	for p := range width {
 		for g := range q.groups() {
-			if q.bits == 8 {
-				dot8(p, g)
-			} else {
-				dot4(p, g)
-			}
-		}
-		if q.bits == 4 {
+			a.i("VMOVDQU %s, Y%d", mem{disp: q.header + laneBytes*g + 32*p, base: panelReg}, low)
+			a.i("VPSRLD $4, Y%d, Y%d", low, high)
+			a.i("VPAND %s, Y%d, Y%d", nibbles, low, low)
+			a.i("VPAND %s, Y%d, Y%d", nibbles, high, high)
 			for m := range mr {
-				a.i("VPMADDWD %s, Y%d, Y%d", ones, sum(m, p), sum(m, p))
+				a.i("VPBROADCASTD %s, Y%d", row(m, actQ+4*g), x)
+				if q.bits == 8 {
+					dot(g == 0, low, 0, m, t)
+					dot(g == 0, high, 1, m, x)
+				} else {
+					dot(g == 0, low, 0, m, x)
+				}
+			}
+			for m := range mr {
+				if q.bits == 4 {
+					a.i("VPBROADCASTD %s, Y%d", row(m, actQ+16+4*g), x)
+					dot(false, high, 0, m, x)
+				}
 			}
 		}
-	}
-	for p := range width {
 		for m := range mr {
-			if q.bits == 4 && !q.minima {
-				a.i("VPBROADCASTD %s, Y%d", row(m, actSum), x)
-				a.i("VPADDD Y%d, Y%d, Y%d", x, sum(m, p), sum(m, p))
+			z := sum(m, 0)
+			a.i("VPMADDWD %s, Y%d, Y%d", ones, z, z)
+			if q.bits == 8 {
+				a.i("VPMADDWD %s, Y%d, Y%d", sixteens, sum(m, 1), sum(m, 1))
+				a.i("VPADDD Y%d, Y%d, Y%d", sum(m, 1), z, z)
 			}
-			a.i("VCVTDQ2PS Y%d, Y%d", sum(m, p), sum(m, p))
+			if !q.minima {
+				a.i("VPBROADCASTD %s, Y%d", row(m, actSum), x)
+				a.i("VPADDD Y%d, Y%d, Y%d", x, z, z)
+			}
+			a.i("VCVTDQ2PS Y%d, Y%d", z, z)
 		}
 		if q.minima {
-			a.i("VCVTPH2PS %s, Y%d", head(32, p, width), w)
+			a.i("VCVTPH2PS %s, Y%d", head(32, p, width), low)
 			for m := range mr {
 				a.i("VBROADCASTSS %s, Y%d", row(m, actSum), x)
-				a.i("VFMADD231PS Y%d, Y%d, Y%d", x, w, mr*p+m)
+				a.i("VFMADD231PS Y%d, Y%d, Y%d", x, low, mr*p+m)
 			}
 		}
-		a.i("VCVTPH2PS %s, Y%d", head(0, p, width), w)
+		a.i("VCVTPH2PS %s, Y%d", head(0, p, width), low)
 		for m := range mr {
 			a.i("VBROADCASTSS %s, Y%d", row(m, actScale), x)
-			a.i("VMULPS Y%d, Y%d, Y%d", x, w, x)
-			a.i("VFMADD231PS Y%d, Y%d, Y%d", x, sum(m, p), mr*p+m)
+			a.i("VMULPS Y%d, Y%d, Y%d", x, low, x)
+			a.i("VFMADD231PS Y%d, Y%d, Y%d", x, sum(m, 0), mr*p+m)
 		}
 	}
 	a.next(mr, 1, actBlock, q.blockBytes(), 1)

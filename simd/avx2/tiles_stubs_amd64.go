@@ -67,7 +67,7 @@ func exactQ8_0x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func exactQ8_0x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
-func exactQ8_0x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+func decodeQ8_0(n int, w, dst unsafe.Pointer)
 
 //go:noescape
 func int8Q8_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
@@ -80,9 +80,6 @@ func int8Q8_0x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func int8Q8_0x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
-
-//go:noescape
-func int8Q8_0x6(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func exactQ4_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
@@ -100,7 +97,7 @@ func exactQ4_0x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func exactQ4_0x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
-func exactQ4_0x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+func decodeQ4_0(n int, w, dst unsafe.Pointer)
 
 //go:noescape
 func int8Q4_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
@@ -133,7 +130,7 @@ func exactQ4_1x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func exactQ4_1x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
-func exactQ4_1x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+func decodeQ4_1(n int, w, dst unsafe.Pointer)
 
 //go:noescape
 func int8Q4_1x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
@@ -168,18 +165,18 @@ var BF16 = Tiles{1: bf16x1, 2: bf16x2, 3: bf16x3, 4: bf16x4, 6: bf16x6}
 // ExactQ8_0 takes panels of Q8_0 and float32 activations:
 //
 //	acc = fma(fma(q[k], d, -128*d), x[k], acc)
-var ExactQ8_0 = Tiles{1: exactQ8_0x1, 2: exactQ8_0x2, 3: exactQ8_0x3, 4: exactQ8_0x4, 8: exactQ8_0x8, 12: exactQ8_0x12}
+var ExactQ8_0 = Decoded{Tiles{1: exactQ8_0x1, 2: exactQ8_0x2, 3: exactQ8_0x3, 4: exactQ8_0x4, 8: exactQ8_0x8}, decodeQ8_0, 544}
 
 // Int8Q8_0 takes panels of Q8_0 and int8 activations; for each block of 32:
 //
 //	sum := Σ (q[k]-128) * x.q[k] // exact, over the block
 //	acc = fma(d*x.scale, float32(sum), acc)
-var Int8Q8_0 = Tiles{1: int8Q8_0x1, 2: int8Q8_0x2, 3: int8Q8_0x3, 4: int8Q8_0x4, 6: int8Q8_0x6}
+var Int8Q8_0 = Tiles{1: int8Q8_0x1, 2: int8Q8_0x2, 3: int8Q8_0x3, 4: int8Q8_0x4}
 
 // ExactQ4_0 takes panels of Q4_0 and float32 activations:
 //
 //	acc = fma(fma(q[k], d, -8*d), x[k], acc)
-var ExactQ4_0 = Tiles{1: exactQ4_0x1, 2: exactQ4_0x2, 3: exactQ4_0x3, 4: exactQ4_0x4, 8: exactQ4_0x8, 12: exactQ4_0x12}
+var ExactQ4_0 = Decoded{Tiles{1: exactQ4_0x1, 2: exactQ4_0x2, 3: exactQ4_0x3, 4: exactQ4_0x4, 8: exactQ4_0x8}, decodeQ4_0, 288}
 
 // Int8Q4_0 takes panels of Q4_0 and int8 activations; for each block of 32:
 //
@@ -190,7 +187,7 @@ var Int8Q4_0 = Tiles{1: int8Q4_0x1, 2: int8Q4_0x2, 3: int8Q4_0x3, 4: int8Q4_0x4,
 // ExactQ4_1 takes panels of Q4_1 and float32 activations:
 //
 //	acc = fma(fma(q[k], d, m), x[k], acc)
-var ExactQ4_1 = Tiles{1: exactQ4_1x1, 2: exactQ4_1x2, 3: exactQ4_1x3, 4: exactQ4_1x4, 8: exactQ4_1x8, 12: exactQ4_1x12}
+var ExactQ4_1 = Decoded{Tiles{1: exactQ4_1x1, 2: exactQ4_1x2, 3: exactQ4_1x3, 4: exactQ4_1x4, 8: exactQ4_1x8}, decodeQ4_1, 320}
 
 // Int8Q4_1 takes panels of Q4_1 and int8 activations; for each block of 32:
 //

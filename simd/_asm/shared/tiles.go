@@ -28,12 +28,16 @@ const MaxRows = 12
 // row. A row's bits are the same in each of them.
 type Tiles [MaxRows + 1]Tile
 
-// Run is a tile of any number of rows: the largest that fit, one after another.
+// Run is a tile of any number of rows: the largest that fit, one after another, or
+// two halves where one would leave fewer rows than it takes.
 func (t *Tiles) Run(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate int) {
 	for {
 		r := min(rows, MaxRows)
 		for t[r] == nil {
 			r--
+		}
+		if half := (rows + 1) / 2; rows > r && half < r && t[half] != nil {
+			r = half
 		}
 		call(t[r], n, x, w, c, lda, ldc, accumulate)
 		if rows -= r; rows == 0 {
