@@ -138,6 +138,10 @@ func (e *Engine) start(ctx context.Context, open OpenBackend, opt Options, need 
 	if err := e.openBackend(ctx, open, bopt, opt.Progress); err != nil {
 		return err
 	}
+	if err := weights.Changed(e.src); err != nil { // while the backend read it
+		_ = e.backend.Close()
+		return err
+	}
 	e.chunk = maxChunk
 	e.fixedKV = opt.KVBytes > 0
 	e.maxBlocks = int(max(1, min(most, kv/max(1, e.backend.KVBlockBytes()))))

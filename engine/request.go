@@ -50,6 +50,9 @@ func (s *Session) checkRows(rows [][]int32) error {
 
 // check refuses a request that is out of range anywhere.
 func (s *Session) check(req *GenerateRequest) error {
+	if err := weights.Changed(s.e.src); err != nil {
+		return err
+	}
 	if err := s.checkRows(req.Rows); err != nil {
 		return err
 	}
@@ -76,6 +79,9 @@ func (s *Session) check(req *GenerateRequest) error {
 
 // checkForward refuses a forward pass that is out of range anywhere.
 func (s *Session) checkForward(rows [][]int32, startPos int, keep []int) error {
+	if err := weights.Changed(s.e.src); err != nil {
+		return err
+	}
 	if len(rows) > 0 {
 		for _, row := range rows {
 			if len(row) != len(rows[0]) {

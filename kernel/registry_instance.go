@@ -127,6 +127,9 @@ type keepOpen struct{ weights.Source }
 
 func (keepOpen) Close() error { return nil }
 
+// Changed tells whether the files were written since they were opened.
+func (k keepOpen) Changed() error { return weights.Changed(k.Source) }
+
 // retryEvicting calls f again after every unreferenced shared model that it
 // could free, for as long as memory is what f lacks.
 func retryEvicting[T any](r *registry, f func() (T, error)) (T, error) {

@@ -194,6 +194,59 @@ func TestLoadErrors(t *testing.T) {
 	openTiny(t, h, path) // it serves on
 }
 
+// TestWritingIntoAnOpenModelFailsTheNextRequest: of the handles on what was
+// written over; the files opened anew are another model.
+func TestWritingIntoAnOpenModelFailsTheNextRequest(t *testing.T) {
+	noLeak(t)
+	file, _ := testResident(t, ServeOptions{})
+	h := connectTo(t, file, "c")
+	path := tinyModel(t)
+	stored := filepath.Join(path, "model.safetensors")
+	generate := func(m Model) error {
+		s := openSession(t, m, 1, 16)
+		defer s.Close()
+		_, err := s.Generate(t.Context(), rpc.GenerateParams{Rows: [][]int32{{256, 'a'}}, MaxGenLen: 2}, nil)
+		return err
+	}
+	refused := func(what string, err error) {
+		t.Helper()
+		if kindOf(err) != rpc.KindCheckpoint || !strings.Contains(err.Error(), "was written at") || !strings.Contains(err.(*rpc.Error).Data.Hint, "open the model again") {
+			t.Errorf("%s: %s %v", what, kindOf(err), err)
+		}
+	}
+	old := openTiny(t, h, path)
+	if err := generate(old); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(stored)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)-2] ^= 1
+	if err := os.WriteFile(stored, data, 0o600); err != nil { // into the same file
+		t.Fatal(err)
+	}
+	later := time.Now().Add(time.Minute) // clocks of file systems may be coarse
+	if err := os.Chtimes(stored, later, later); err != nil {
+		t.Fatal(err)
+	}
+	refused("generate", generate(old))
+	r := rpc.ReadParams{Model: old.Info().Model, Key: "model.norm.weight", Bytes: 4}
+	_, err = ask[rpc.ReadResult](t.Context(), h.link, rpc.MethodStateRead, r)
+	refused("state.read", err)
+	anew := openTiny(t, h, path)
+	if err := generate(anew); err != nil || anew.Info().Info.Resident {
+		t.Errorf("opened again: %v, it was there already: %v", err, anew.Info().Info.Resident)
+	}
+	if err := os.Remove(stored); err != nil {
+		t.Fatal(err)
+	}
+	if err := generate(anew); err != nil {
+		t.Errorf("the file is unlinked, the mapping holds it: %v", err)
+	}
+	refused("generate, unlinked afterwards", generate(old))
+}
+
 func TestGenerateChecksItsParams(t *testing.T) {
 	file, _ := testResident(t, ServeOptions{})
 	h := connectTo(t, file, "c")

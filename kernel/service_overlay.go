@@ -118,6 +118,9 @@ func (o *overlay) WeightBytes() int64 {
 	return b
 }
 
+// Changed tells whether the files below were written since they were opened.
+func (o *overlay) Changed() error { return weights.Changed(o.base) }
+
 // Release implements what a backend tells its source of tensors that it has
 // copied: a base may let go of them.
 func (o *overlay) Release(data []byte) {

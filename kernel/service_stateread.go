@@ -47,6 +47,9 @@ func (c *client) readState(p rpc.ReadParams) ([]byte, error) {
 		return nil, err
 	}
 	defer in.release()
+	if err := weights.Changed(in.src); err != nil {
+		return nil, err
+	}
 	v, ok := in.src.Tensor(p.Key)
 	if !ok {
 		return nil, kindError(rpc.KindCheckpoint, "", "the model's files have no tensor %.200q", p.Key)

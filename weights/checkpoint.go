@@ -1,7 +1,6 @@
 package weights
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -32,14 +31,6 @@ func (f *files) Tensor(name string) (View, bool) {
 func (f *files) Close() error {
 	f.closed.Store(true)
 	return f.maps.close()
-}
-
-// Populate brings all weights into memory and tells progress, which may be nil,
-// the bytes so far and in total. It returns soon after ctx ends. A caller that
-// wants to check the memory first opens without Options.Progress.
-func (c *Checkpoint) Populate(ctx context.Context, progress func(done, total int64)) error {
-	err := guard(func() error { return c.maps.populate(ctx, progress) })
-	return located(err, c.Path)
 }
 
 // bind chooses from the tensors of the files those that the config implies and

@@ -3,6 +3,7 @@
 package weights
 
 import (
+	"bytes"
 	"context"
 	"os"
 	"path/filepath"
@@ -271,16 +272,10 @@ func TestCutWhileOpening(t *testing.T) {
 	if err := os.Truncate(path, 4096); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, c.Populate(context.Background(), nil), KindCheckpoint, "could not be read or was cut short", path)
-
-	write(t, path, g.bytes())
-	_, err := Open(context.Background(), path, Options{Progress: func(done, total int64) {
-		if done < total {
-			os.Truncate(path, 4096)
-		}
-	}})
-	refused(t, err, KindCheckpoint, path)
-	if n := mapped(t, path); n != 1 { // the one of c
+	v, _ := c.Tensor("model.embed_tokens.weight")
+	err := guard(func() error { _ = bytes.Clone(v.Data); return nil })
+	refused(t, err, KindCheckpoint, "could not be read or was cut short")
+	if n := mapped(t, path); n != 1 {
 		t.Errorf("%d mappings, expected 1", n)
 	}
 }

@@ -26,8 +26,6 @@ const (
 	maxTokenBytes   = 4 << 10  // one token
 	maxVocabBytes   = 64 << 20 // all tokens, or all merges
 	maxFolderFiles  = 100_000  // entries of a model's folder
-	populateMin     = 64 << 10 // bytes touched between looks at the context
-	populateMax     = 16 << 20 // the same, on fast storage
 )
 
 // Ranges of a config's fields. They keep the byte count of every tensor and of

@@ -1,14 +1,11 @@
 package weights
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"runtime/debug"
 	"sync"
-	"time"
 )
 
 // mapping is a whole file in memory, read-only.
@@ -51,48 +48,6 @@ func (m *mappings) close() error {
 		m.list = nil
 	})
 	return m.err
-}
-
-// populate brings every page into memory, chunk by chunk. The chunk follows the
-// speed of the storage, so that ctx is looked at every few hundredths of a
-// second.
-func (m *mappings) populate(ctx context.Context, progress func(done, total int64)) error {
-	var done, total int64
-	for _, one := range m.list {
-		total += int64(len(one.data))
-	}
-	chunk := populateMin
-	for _, one := range m.list {
-		for rest := one.data; len(rest) > 0; {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			n := min(chunk, len(rest))
-			start := time.Now()
-			touch(rest[:n])
-			switch took := time.Since(start); {
-			case took < 10*time.Millisecond:
-				chunk = min(2*chunk, populateMax)
-			case took > 30*time.Millisecond:
-				chunk = max(chunk/2, populateMin)
-			}
-			rest = rest[n:]
-			done += int64(n)
-			if progress != nil {
-				progress(done, total)
-			}
-		}
-	}
-	return nil
-}
-
-// touchPages reads one byte of each page of data.
-func touchPages(data []byte) {
-	var sum byte
-	for i := 0; i < len(data); i += os.Getpagesize() {
-		sum |= data[i]
-	}
-	runtime.KeepAlive(sum)
 }
 
 // guard runs f, which reads mapped files, and turns the fault of a file that

@@ -9,73 +9,14 @@ import (
 	"time"
 )
 
-// bigFile is a sparse GGUF file of 64 MiB and more.
-func bigFile(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "m.gguf")
-	c := tinyConfig
-	c.VocabSize = 1 << 19
-	g := ggufOf(c, 0)
-	g.noData = true
-	head := g.bytes()
-	g.noData = false
-	// The same header with real offsets, and a hole for the data.
-	full := int64(0)
-	for _, s := range TensorShapes(with(c, func(c *Config) { c.TieWordEmbeddings = true })) {
-		full += int64(4 * product(s.Shape))
-	}
-	data := g.bytes()[:len(head)]
-	write(t, path, data)
-	if err := os.Truncate(path, int64(len(head)+31)/32*32+full); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func TestProgress(t *testing.T) {
-	path := bigFile(t)
-	var last, total int64
-	c := mustOpen(t, path, Options{Progress: func(done, n int64) {
-		if done <= last || done > n {
-			t.Errorf("progress from %d to %d of %d", last, done, n)
-		}
-		last, total = done, n
-	}})
-	if last != total || total != c.Bytes {
-		t.Errorf("progress ended at %d of %d, the file has %d bytes", last, total, c.Bytes)
-	}
-	if err := c.Populate(context.Background(), nil); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestCancel ends the context in the middle of a load.
+// TestCancel opens with a context that has ended.
 func TestCancel(t *testing.T) {
-	path := bigFile(t)
-	best := time.Hour
-	for range 5 { // other work on the machine may delay some of them
-		ctx, cancel := context.WithCancel(context.Background())
-		var at time.Time
-		calls := 0
-		_, err := Open(ctx, path, Options{Progress: func(done, total int64) {
-			if calls++; calls == 2 {
-				cancel()
-				at = time.Now()
-			}
-		}})
-		best = min(best, time.Since(at))
-		if !errors.Is(err, context.Canceled) || calls != 2 {
-			t.Fatalf("error %v after %d calls, expected context.Canceled after 2", err, calls)
-		}
-	}
-	if best > 100*time.Millisecond {
-		t.Errorf("returned %v after the context's end, at most 100 ms are allowed", best)
-	}
-}
-
-func TestTouchPages(t *testing.T) {
-	for _, n := range []int{0, 1, 4095, 4096, 4097, 1 << 20} {
-		touchPages(make([]byte, n)) // must not index beyond
+	path := filepath.Join(t.TempDir(), "m.gguf")
+	write(t, path, tinyGGUF(0).bytes())
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := Open(ctx, path, Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, expected context.Canceled", err)
 	}
 }
 
@@ -132,12 +73,81 @@ func TestIdentity(t *testing.T) {
 
 // TestChangedWhileOpening writes a file between two looks.
 func TestChangedWhileOpening(t *testing.T) {
-	path := bigFile(t)
-	_, err := Open(context.Background(), path, Options{Progress: func(done, total int64) {
-		if done == total {
-			now := time.Now().Add(time.Hour)
-			os.Chtimes(path, now, now)
-		}
-	}})
-	refused(t, err, KindCheckpoint, "changed while it was being opened", path)
+	path := filepath.Join(t.TempDir(), "m.gguf")
+	write(t, path, tinyGGUF(0).bytes())
+	p, err := locate(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.close()
+	maps := &mappings{}
+	defer maps.close()
+	c, err := p.open(context.Background(), maps, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.unchanged(c, Options{}); err != nil {
+		t.Errorf("nothing changed: %v", err)
+	}
+	later(t, path)
+	refused(t, p.unchanged(c, Options{}), KindCheckpoint, "changed while it was being opened", path)
+}
+
+// later moves a file's modification time.
+func later(t *testing.T, path string) {
+	t.Helper()
+	now := time.Now().Add(time.Hour)
+	if err := os.Chtimes(path, now, now); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestChanged writes to, cuts, unlinks and replaces each mapped file of an open
+// checkpoint.
+func TestChanged(t *testing.T) {
+	shards, index := shardedFiles()
+	shards["config.json"] = configJSON(tinyConfig, "")
+	shards["model.safetensors.index.json"] = index
+	for _, tc := range []struct {
+		name    string
+		do      func(t *testing.T, path string)
+		changed bool
+	}{
+		{"nothing", func(*testing.T, string) {}, false},
+		{"written", later, true},
+		{"cut", func(t *testing.T, path string) {
+			if err := os.Truncate(path, 100); err != nil {
+				t.Fatal(err)
+			}
+		}, true},
+		{"unlinked", func(t *testing.T, path string) {
+			if err := os.Remove(path); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+		{"replaced", func(t *testing.T, path string) {
+			write(t, path+".new", []byte("another"))
+			if err := os.Rename(path+".new", path); err != nil {
+				t.Fatal(err)
+			}
+		}, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			for i := range 3 {
+				c := mustOpen(t, folderOf(t, shards), Options{})
+				if len(c.Files) != 3 {
+					t.Fatalf("files %v", c.Files)
+				}
+				tc.do(t, c.Files[i])
+				if err := Changed(c); tc.changed {
+					refused(t, err, KindCheckpoint, "was written at", c.Files[i])
+				} else if err != nil {
+					t.Errorf("%s: %v", c.Files[i], err)
+				}
+			}
+		})
+	}
+	if err := Changed(NewMemory(nil, Halves)); err != nil {
+		t.Errorf("weights in memory: %v", err)
+	}
 }

@@ -11,13 +11,10 @@ type Options struct {
 	// TokenizerPath names the tokenizer file; "" looks beside the weights and
 	// one level up.
 	TokenizerPath string
-	// Progress, which may be nil, is told the bytes brought into memory so far
-	// and in total. Without it Open maps the files and reads only headers.
-	Progress func(done, total int64)
 }
 
-// Open opens and completely checks a folder or one checkpoint file. On failure
-// it returns an *Error, or ctx's error, and leaves nothing open or mapped.
+// Open opens and completely checks a folder or one checkpoint file. It maps the
+// weights and reads only headers. On failure it returns an *Error, or ctx's error, and leaves nothing open or mapped.
 func Open(ctx context.Context, path string, opt Options) (*Checkpoint, error) {
 	p, err := locate(path)
 	if err != nil {
@@ -30,9 +27,6 @@ func Open(ctx context.Context, path string, opt Options) (*Checkpoint, error) {
 		c, err = p.open(ctx, maps, opt)
 		return err
 	})
-	if err == nil && opt.Progress != nil {
-		err = c.Populate(ctx, opt.Progress)
-	}
 	if err == nil {
 		err = p.unchanged(c, opt)
 	}
@@ -104,6 +98,7 @@ func (p place) mapFile(c *Checkpoint, name string) ([]byte, error) {
 		return nil, &Error{Kind: KindCheckpoint, File: p.path(name), Msg: "cannot be mapped: " + err.Error(), Err: err}
 	}
 	c.Files = append(c.Files, p.path(name))
+	c.stamps = append(c.stamps, stamp{p.path(name), info})
 	c.Bytes += info.Size()
 	return data, nil
 }

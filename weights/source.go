@@ -1,5 +1,7 @@
 package weights
 
+import "sync/atomic"
+
 // DType is the stored type of a tensor. A block type holds BlockSize elements
 // in BlockBytes bytes; the others hold one.
 type DType uint8
@@ -127,5 +129,8 @@ type Checkpoint struct {
 	// tensors that the config does not imply.
 	Warnings []string
 
-	maps *mappings
+	maps   *mappings
+	stamps []stamp // of Files
+	// written is what Changed has found; it stays.
+	written atomic.Pointer[Error]
 }
