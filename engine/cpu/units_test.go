@@ -1,0 +1,82 @@
+package cpu_test
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/llama-go/llama-go/engine"
+	"github.com/llama-go/llama-go/simd"
+)
+
+// unitLogits asks a child process of TestUnitsAgree for the logits that its unit
+// computes.
+const unitLogits = "LLAMA_GO_TEST_UNIT_LOGITS"
+
+// AVX2 and AVX-512 give the same logits, bit for bit: in exact mode, and in fast
+// mode but for bfloat16 weights, which AVX-512 may multiply in pairs.
+func TestUnitsAgree(t *testing.T) {
+	if os.Getenv(unitLogits) != "" {
+		printLogits(t)
+		return
+	}
+	if !strings.Contains(simd.Describe(), "AVX-512 unit") {
+		t.Skip("one unit")
+	}
+	run := func(disable string) []byte {
+		cmd := exec.Command(os.Args[0], "-test.run=^TestUnitsAgree$", "-test.v")
+		cmd.Env = append(os.Environ(), unitLogits+"=1", simd.DisableEnv+"="+disable)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("without %s: %v\n%s", disable, err, out)
+		}
+		var lines [][]byte
+		for _, line := range bytes.Split(out, []byte("\n")) {
+			if bytes.HasPrefix(line, []byte("logits ")) {
+				lines = append(lines, line)
+			}
+		}
+		return bytes.Join(lines, []byte("\n"))
+	}
+	wide, narrow := run("bf16,amx"), run("avx512")
+	if len(wide) == 0 || !bytes.Equal(wide, narrow) {
+		t.Errorf("by AVX-512:\n%s\nby AVX2:\n%s", wide, narrow)
+	}
+}
+
+// printLogits prints a digest of the logits of each model in both modes.
+func printLogits(t *testing.T) {
+	t.Log(simd.Describe())
+	report := func(name string, b engine.Backend, ids []int32) {
+		h, n := sha256.New(), len(ids)/2
+		add := func(logits []float32) {
+			if err := binary.Write(h, binary.LittleEndian, logits); err != nil {
+				t.Fatal(err)
+			}
+		}
+		kv := blocks(0, len(ids)/engine.BlockSize+1)
+		add(step(t, b, engine.Row{Tokens: ids[:n], Blocks: kv, LastN: n})[0])
+		for i := n; i < len(ids); i++ {
+			add(step(t, b, engine.Row{Tokens: ids[i:][:1], Start: i, Blocks: kv, LastN: 1})[0])
+		}
+		fmt.Printf("logits %s %x\n", name, h.Sum(nil)[:8])
+	}
+	for _, mode := range []engine.Precision{engine.Exact, engine.Fast} {
+		for _, c := range tinyCases(t) {
+			if strings.HasPrefix(c.DType, "Q5") || strings.HasSuffix(c.DType, "_K") {
+				continue // no AVX2 tiles
+			}
+			report(fmt.Sprintf("%s %v", c.Name, mode), openIn(t, mode, c.Config.Config, c.source(), 2), c.IDs)
+		}
+		if os.Getenv("LLAMA_GO_SMOLLM2") != "" {
+			g, b, _ := smolLM2(t, mode)
+			report(fmt.Sprintf("smollm2 %v", mode), b, slices.Concat(g.Prompts[0].IDs, g.Prompts[0].GreedyIDs[:8]))
+		}
+	}
+}
