@@ -13,7 +13,8 @@ import (
 // DisableEnv names the environment variable that switches features off before
 // a unit is chosen: a list like "vnni,amx", or "all". What builds on a feature
 // goes with it: without "avx512" there is no vnni, bf16 and amx, and without
-// "avx2" none of these and no avx512.
+// "avx2" none of these and no avx512; without "neon" there is no dotprod and
+// i8mm, and without "dotprod" no i8mm.
 const DisableEnv = "LLAMA_GO_DISABLE"
 
 // A feature is what a unit may need of the processor.
@@ -26,14 +27,17 @@ const (
 	featAVX5BF16 feature = "bf16"
 	featAMX      feature = "amx"
 	featNEON     feature = "neon"
+	featDotProd  feature = "dotprod"
+	featI8MM     feature = "i8mm"
 )
 
-var allFeatures = []feature{featAVX2, featAVX512, featVNNI, featAVX5BF16, featAMX, featNEON}
+var allFeatures = []feature{featAVX2, featAVX512, featVNNI, featAVX5BF16, featAMX, featNEON, featDotProd, featI8MM}
 
 // bases are the features that others build on: AVX-512 kernels use
 // instructions of AVX2, and AMX kernels replace some of an AVX-512 unit.
 var bases = map[feature]feature{
 	featAVX512: featAVX2, featVNNI: featAVX512, featAVX5BF16: featAVX512, featAMX: featAVX512,
+	featDotProd: featNEON, featI8MM: featDotProd,
 }
 
 // features are what a processor has, or what is left of it.
@@ -67,7 +71,9 @@ func usable() features {
 	return left
 }
 
-// detect asks the processor. A feature whose base is missing is no use.
+// detect asks the processor, on arm64 the system: Linux by its HWCAP bits, macOS
+// by sysctl (hw.optional.arm); elsewhere dotprod and i8mm count as missing. A
+// feature whose base is missing is no use.
 func detect() features {
 	c := &cpuid.CPU
 	var fs features
@@ -80,7 +86,9 @@ func detect() features {
 		{featVNNI, c.Supports(cpuid.AVX512F, cpuid.AVX512VNNI)},
 		{featAVX5BF16, c.Supports(cpuid.AVX512F, cpuid.AVX512BF16)},
 		{featAMX, c.Supports(cpuid.AMXTILE, cpuid.AMXINT8, cpuid.AMXBF16)},
-		{featNEON, c.Supports(cpuid.ASIMD)},
+		{featNEON, runtime.GOARCH == "arm64"}, // Go itself needs it there
+		{featDotProd, c.Supports(cpuid.ASIMDDP)},
+		{featI8MM, c.Supports(cpuid.I8MM)},
 	} {
 		if base, builds := bases[f.name]; f.has && (!builds || fs.has(base)) {
 			fs = append(fs, f.name)

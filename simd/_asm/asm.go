@@ -25,6 +25,7 @@ func (u *unit) bytes() int { return laneBytes / u.parts }
 // asm collects a .s file of a unit and the Go stubs of its functions.
 type asm struct {
 	*unit
+	arch        string // unless amd64
 	text, stubs bytes.Buffer
 	constants   bytes.Buffer
 	frame       int             // bytes of stack that the next function has

@@ -1,11 +1,12 @@
-// Command _asm writes simd's amd64 units: for each unit one .s file of tiles, one
-// of vector kernels, the Go stubs of both, and the Go files in shared, which are
-// the same in every unit. It takes the directory of package simd; `go generate
+// Command _asm writes simd's units: for each unit one .s file of tiles, one of
+// vector kernels, the Go stubs of both, and the Go files in shared, which are the
+// same in every unit of amd64. It takes the directory of package simd; `go generate
 // ./simd` runs it, and a test there requires that a run changes nothing.
 package main
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"fmt"
 	"go/format"
@@ -29,13 +30,16 @@ func main() {
 		return d
 	}
 	write := func(name string, a *asm) {
-		base := filepath.Join(dir(a.name), name)
+		base, arch := filepath.Join(dir(a.name), name), "_"+cmp.Or(a.arch, "amd64")
 		stubs, err := format.Source(a.stubs.Bytes())
 		check(err)
-		check(os.WriteFile(base+"_amd64.s", append(a.text.Bytes(), a.constants.Bytes()...), 0o666))
-		check(os.WriteFile(base+"_stubs_amd64.go", stubs, 0o666))
+		check(os.WriteFile(base+arch+".s", append(a.text.Bytes(), a.constants.Bytes()...), 0o666))
+		check(os.WriteFile(base+"_stubs"+arch+".go", stubs, 0o666))
 	}
 	write("loops", peakLoops())
+	write("loops", neonPeakLoops())
+	write("tiles", neonTiles())
+	write("vectors", neonVectors())
 	write("kquants", kquants512())
 	for _, u := range []*unit{&avx512, &avx2} {
 		write("tiles", tiles(u))

@@ -2,15 +2,6 @@
 
 package peak
 
-import "unsafe"
-
-// Loop repeats an instruction on independent registers.
-type Loop struct {
-	// Ops are the operations of one turn: a multiplication and an addition are two.
-	Ops int
-	run func(n int)
-}
-
 // The loops. Which of them the processor has is the caller's to know.
 var (
 	FMA512   = Loop{24 * 16 * 2, fma512}   // VFMADD231PS zmm
@@ -20,27 +11,9 @@ var (
 	Bytes256 = Loop{8 * 32 * 2, bytes256}  // VPMADDUBSW, VPMADDWD, VPADDD ymm
 )
 
-// Run does n turns, in calls short enough for the scheduler: assembly is never
-// preempted.
-func (l Loop) Run(n int) {
-	const most = 2000 // about 20 µs
-	for ; n > 0; n -= most {
-		call(l.run, min(n, most))
-	}
-}
-
-//go:noinline
-func call(f func(n int), n int) { f(n) }
-
 // Read512 reads p by 64 bytes, and Read256 by 32; what remains below 512 bytes
 // is left out.
 func Read512(p []byte) { read(read512, p, 512) }
 
 // Read256 is described at Read512.
 func Read256(p []byte) { read(read256, p, 256) }
-
-func read(f func(n int, p unsafe.Pointer), p []byte, step int) {
-	if n := len(p) / step; n > 0 {
-		f(n, unsafe.Pointer(unsafe.SliceData(p)))
-	}
-}

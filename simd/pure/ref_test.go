@@ -11,8 +11,7 @@ import (
 func refDot(w, x []float32) float32 {
 	var s [2]float32
 	for k := range x {
-		p := w[k] * x[k]
-		s[k%2] += p
+		s[k%2] += float32(w[k] * x[k])
 	}
 	return s[0] + s[1]
 }

@@ -62,8 +62,7 @@ func TestWeightedSum(t *testing.T) {
 			WeightedSum(dst, p, v)
 			for row, a := range p {
 				for i := range want {
-					product := a * v[row*n+i]
-					want[i] += product
+					want[i] += float32(a * v[row*n+i])
 				}
 			}
 			checkSame(t, "WeightedSum", rows, dst, want)

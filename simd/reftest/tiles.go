@@ -36,6 +36,20 @@ func Tiles(t *testing.T, tiles []Tile) {
 	}
 }
 
+// LongTiles is Tiles for rows that a unit may cut along k.
+func LongTiles(t *testing.T, tiles []Tile) {
+	r := rand.New(rand.NewPCG(3, 4))
+	for _, ref := range tiles {
+		t.Run(ref.Name, func(t *testing.T) {
+			for i, k := range []int{256, 288, 512, 544} {
+				for _, rows := range []int{1, 3, 9, 17} {
+					checkTile(t, r, &ref, rows, k, i%2)
+				}
+			}
+		})
+	}
+}
+
 // checkTile compares one call of Run.
 func checkTile(t testing.TB, r *rand.Rand, ref *Tile, rows, k, accumulate int) {
 	t.Helper()

@@ -1,0 +1,84 @@
+//go:build arm64 && linux && !purego
+
+package neon
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/klauspost/cpuid/v2"
+
+	"github.com/llama-go/llama-go/simd/reftest"
+)
+
+// need skips where the user says no.
+func need(t testing.TB) {
+	t.Helper()
+	if off := os.Getenv("LLAMA_GO_DISABLE"); strings.Contains(off, "neon") || off == "all" {
+		t.Skip("NEON is switched off")
+	}
+}
+
+// tiles are those that this processor has.
+func tiles() []reftest.Tile {
+	mull := func(k reftest.Kind) reftest.Kind {
+		k.Name = strings.Replace(k.Name, "Int8", "Mull", 1)
+		return k
+	}
+	all := []reftest.Tile{
+		{Kind: reftest.F32, Run: F32.Run},
+		{Kind: reftest.F16, Run: F16.Run},
+		{Kind: reftest.BF16, Run: BF16.Run},
+		{Kind: reftest.ExactQ8_0, Run: ExactQ8_0.Run},
+		{Kind: reftest.ExactQ4_0, Run: ExactQ4_0.Run},
+		{Kind: reftest.ExactQ4_1, Run: ExactQ4_1.Run},
+		{Kind: mull(reftest.Int8Q8_0), Run: MullQ8_0.Run},
+		{Kind: mull(reftest.Int8Q4_0), Run: MullQ4_0.Run},
+		{Kind: mull(reftest.Int8Q4_1), Run: MullQ4_1.Run},
+	}
+	if cpuid.CPU.Supports(cpuid.ASIMDDP) {
+		all = append(all,
+			reftest.Tile{Kind: reftest.Int8Q8_0, Run: Int8Q8_0.Run},
+			reftest.Tile{Kind: reftest.Int8Q4_0, Run: Int8Q4_0.Run},
+			reftest.Tile{Kind: reftest.Int8Q4_1, Run: Int8Q4_1.Run})
+	}
+	if cpuid.CPU.Supports(cpuid.I8MM) {
+		mixed := reftest.Int8Q8_0
+		mixed.Name = "MixedQ8_0"
+		all = append(all, reftest.Tile{Kind: mixed, Run: MixedQ8_0.Run})
+	}
+	return all
+}
+
+func TestTiles(t *testing.T) {
+	need(t)
+	reftest.Tiles(t, tiles())
+}
+
+// A panel is widened in parts where it is long: the chains go on over them.
+func TestLongTiles(t *testing.T) {
+	need(t)
+	reftest.LongTiles(t, tiles())
+}
+
+func FuzzTiles(f *testing.F) {
+	need(f)
+	reftest.FuzzTiles(f, tiles())
+}
+
+func BenchmarkTiles(b *testing.B) {
+	need(b)
+	reftest.BenchmarkTiles(b, tiles(), 1, 2, 3, 4, 8, 16, 64)
+}
+
+func TestVectors(t *testing.T) {
+	need(t)
+	v := reftest.Vectors{
+		Add: Add, RMSNorm: RMSNorm, Softmax: Softmax, SiLUMul: SiLUMul,
+		RopeHalves: RopeHalves, RopeInterleaved: RopeInterleaved,
+		QuantizeBias: QuantizeBias, QuantizeSum: QuantizeSum, QuantizeHalves: QuantizeHalves,
+		ToF16: ToF16, Prefetch: Prefetch,
+	}
+	v.Test(t)
+}

@@ -1,0 +1,76 @@
+//go:build arm64 && !purego
+
+package simd
+
+import (
+	"fmt"
+
+	"github.com/llama-go/llama-go/simd/neon"
+	"github.com/llama-go/llama-go/simd/peak"
+	"github.com/llama-go/llama-go/simd/pure"
+)
+
+// chooseUnit is the best unit for these features: NEON, pure Go.
+func chooseUnit(fs features) *unit {
+	if !fs.has(featNEON) {
+		return pureFor("no NEON")
+	}
+	return &unit{
+		name: "NEON",
+		dot:  pure.Dot, dot2: pure.Dot2, dot3: pure.Dot3,
+		add: neon.Add, rmsNorm: neon.RMSNorm, softmax: neon.Softmax, siluMul: neon.SiLUMul,
+		weightedSum: pure.WeightedSum, ropeHalves: neon.RopeHalves, ropeInterleaved: neon.RopeInterleaved,
+		rows:     pureUnit.rows,
+		plan:     func(fast bool) *Plan { return neonPlan(fs, fast) },
+		convert:  neonConvert,
+		toF16:    neon.ToF16,
+		prefetch: neon.Prefetch,
+		read:     peak.ReadNEON,
+	}
+}
+
+// neonPlan chooses tiles. Those of int8 activations have the same bits whatever
+// multiplies, here and on amd64.
+func neonPlan(fs features, fast bool) *Plan {
+	const fma, int8 = "FMA, float32 activations", ", int8 activations in blocks of 32"
+	p := &Plan{Fast: fast}
+	p.kernels = [numTypes]*kernel{
+		F32:  {what: fma, per: 1, run: neon.F32.Run},
+		F16:  {what: fma, per: 1, run: neon.F16.Run},
+		BF16: {what: fma, per: 1, run: neon.BF16.Run},
+		Q8_0: {what: fma, per: 32, run: neon.ExactQ8_0.Run},
+		Q4_0: {what: fma, per: 32, run: neon.ExactQ4_0.Run},
+		Q4_1: {what: fma, per: 32, run: neon.ExactQ4_1.Run},
+	}
+	p.kv = p.kernels[F32]
+	if !fast {
+		return p
+	}
+	p.kv = &kernel{what: fma, per: 1, half: true, run: neon.F16.Run}
+	what, q80, q40, q41 := "SDOT"+int8, &neon.Int8Q8_0, &neon.Int8Q4_0, &neon.Int8Q4_1
+	if !fs.has(featDotProd) {
+		what, q80, q40, q41 = "SMULL"+int8, &neon.MullQ8_0, &neon.MullQ4_0, &neon.MullQ4_1
+		p.why = append(p.why, "no dotprod: products of 16 bits")
+	}
+	p.kernels[Q8_0] = &kernel{what: what, form: formBias128, per: 32, run: q80.Run}
+	p.kernels[Q4_0] = &kernel{what: what, form: formBias8, per: 32, run: q40.Run}
+	p.kernels[Q4_1] = &kernel{what: what, form: formSum, per: 32, run: q41.Run}
+	if fs.has(featI8MM) {
+		p.kernels[Q8_0] = &kernel{what: "USDOT" + int8, form: formBias128, per: 32, run: neon.MixedQ8_0.Run}
+	}
+	return p
+}
+
+// neonConvert makes a form of whole blocks.
+func neonConvert(f form, dst []byte, src []float32) {
+	switch f {
+	case formBias128:
+		neon.QuantizeBias(dst, src, -128)
+	case formBias8:
+		neon.QuantizeBias(dst, src, -8)
+	case formSum:
+		neon.QuantizeSum(dst, src)
+	default:
+		panic(fmt.Sprintf("simd: no conversion to form %d", f))
+	}
+}
