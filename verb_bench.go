@@ -24,6 +24,7 @@ var benchParts = []string{"decode", "prefill", "depth", "batch", "busy", "load",
 const (
 	benchLoadOnce = "load-once" // loads, makes one token, tells its memory
 	benchSpin     = "spin"      // keeps a processor busy until its input ends
+	benchWorker   = "worker"    // measures what its input asks for, in turns with other engines
 )
 
 // benchFlags are the flags of `llama-go bench`.
@@ -95,7 +96,7 @@ func newBench(env *cli.Env, f benchFlags, args []string) (*bench, error) {
 	if slices.Contains(args, "all") {
 		b.parts = benchParts
 	}
-	if !slices.Equal(args, []string{benchLoadOnce}) && !slices.Equal(args, []string{benchSpin}) {
+	if len(args) != 1 || !slices.Contains([]string{benchLoadOnce, benchSpin, benchWorker}, args[0]) {
 		for _, p := range b.parts {
 			if err := oneOf("part", p, append(slices.Clone(benchParts), "all")); err != nil {
 				return nil, err
@@ -181,6 +182,8 @@ func (b *bench) run(ctx context.Context) error {
 		return spin(ctx, b.env)
 	case benchLoadOnce:
 		return b.loadOnce(ctx)
+	case benchWorker:
+		return b.worker(ctx)
 	}
 	b.report.begin(b)
 	if b.has("decode", "prefill", "depth", "batch", "busy") {

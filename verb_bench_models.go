@@ -26,6 +26,11 @@ type benchModel struct {
 	bytes, products, head int64
 }
 
+// storedBytes are those of a matrix as the engine holds it.
+func (t benchType) storedBytes(rows, cols int) int64 {
+	return int64(rows) * int64(t.simdType().RowBytes(cols))
+}
+
 // benchModels are those that the flags name.
 func (b *bench) benchModels(ctx context.Context) ([]*benchModel, error) {
 	if b.flags.shape == "" {
@@ -50,13 +55,7 @@ func (b *bench) benchModels(ctx context.Context) ([]*benchModel, error) {
 			continue
 		}
 		m := &benchModel{name: b.flags.shape, typ: t, cfg: cfg}
-		m.count(func(s weights.TensorShape) int64 {
-			n := int64(1)
-			for _, d := range s.Shape {
-				n *= int64(d)
-			}
-			return n / int64(t.dtype.BlockSize()) * int64(t.dtype.BlockBytes())
-		})
+		m.count(func(s weights.TensorShape) int64 { return t.storedBytes(s.Shape[0], s.Shape[1]) })
 		all = append(all, m)
 	}
 	return all, nil
@@ -78,7 +77,8 @@ func (b *bench) fileModels(ctx context.Context) ([]*benchModel, error) {
 	}
 	defer ck.Close()
 	m := benchModel{name: strings.TrimSuffix(filepath.Base(path), ".gguf"), path: path, cfg: ck.Config}
-	m.typ = benchType{name: strings.ToLower(ck.Config.DType), dtype: mainType(ck.Config.DType)}
+	d := mainType(ck.Config.DType)
+	m.typ = benchType{name: strings.ToLower(d.String()), dtype: d}
 	m.count(func(s weights.TensorShape) int64 {
 		v, _ := ck.Tensor(s.Name)
 		return int64(len(v.Data))
@@ -92,6 +92,8 @@ func (b *bench) fileModels(ctx context.Context) ([]*benchModel, error) {
 		case t.quantize != engine.NoQuantize:
 			q := m
 			q.typ = t
+			q.bytes, q.products = 0, 0
+			q.count(func(s weights.TensorShape) int64 { return t.storedBytes(s.Shape[0], s.Shape[1]) })
 			all = append(all, &q)
 		case t.dtype == m.typ.dtype:
 			all = append(all, &m)
@@ -395,35 +397,48 @@ func (r *runner) ids(n int, seed uint64) []int32 {
 
 const (
 	shortPrompt     = 8
-	maxSampleTokens = 256 // of one decode measurement
+	maxSampleTokens = 512 // of one decode measurement
 )
 
 // streams decodes n rows together behind depth positions. A step is one token
 // of each.
 func (r *runner) streams(part, what string, n, depth int) {
 	depth = max(depth, shortPrompt)
-	s, ok := r.session(n, depth)
+	decode, ok := r.decoder(n, depth)
 	if !ok {
 		return
 	}
-	prompts := make([][]int32, n)
-	for i := range prompts {
-		prompts[i] = r.ids(depth, uint64(i))
-	}
-	tokens := 2
 	c := &benchCase{
 		row:   r.row,
 		bytes: float64(r.m.bytes) + float64(n*depth)*float64(r.m.kvBytes(r.mode)),
 		ops:   2 * float64(n) * float64(r.m.products),
 		measure: func(ctx context.Context, _ int) (float64, error) {
-			t, err := generate1(ctx, s, prompts, tokens)
-			rate := float64(t.DecodeSteps) / t.DecodeSeconds / float64(n)
-			tokens = min(max(int(rate*r.b.flags.sample.Seconds()), 2), maxSampleTokens)
-			return rate, err
+			t, err := decode(ctx, r.b.flags.sample)
+			return float64(t.DecodeSteps) / t.DecodeSeconds / float64(n), err
 		},
 	}
 	c.row.Part, c.row.What = part, what
 	r.add(c, float64(n))
+}
+
+// decoder decodes n rows behind depth positions for about the time of a sample,
+// but for the first call, which computes the positions. ok is false where the
+// model has fewer.
+func (r *runner) decoder(n, depth int) (decode func(context.Context, time.Duration) (engine.Timings, error), ok bool) {
+	s, ok := r.session(n, depth)
+	if !ok {
+		return nil, false
+	}
+	prompts := make([][]int32, n)
+	for i := range prompts {
+		prompts[i] = r.ids(depth, uint64(i))
+	}
+	rate := 0.0 // steps a second
+	return func(ctx context.Context, sample time.Duration) (engine.Timings, error) {
+		t, err := generate1(ctx, s, prompts, min(max(int(rate*sample.Seconds()), 2), maxSampleTokens))
+		rate = float64(t.DecodeSteps) / t.DecodeSeconds / float64(n)
+		return t, err
+	}, true
 }
 
 // generate1 decodes greedily and returns the engine's own times.
