@@ -38,6 +38,11 @@ func avx2Plan(fast bool) *Plan {
 		Q8_0: {what: fma, per: 32, run: avx2.ExactQ8_0.Run},
 		Q4_0: {what: fma, per: 32, run: avx2.ExactQ4_0.Run},
 		Q4_1: {what: fma, per: 32, run: avx2.ExactQ4_1.Run},
+		Q5_0: {what: fma, per: 32, run: avx2.ExactQ5_0.Run},
+		Q5_1: {what: fma, per: 32, run: avx2.ExactQ5_1.Run},
+		Q4_K: {what: fma, per: 256, run: avx2.ExactQ4_K.Run},
+		Q5_K: {what: fma, per: 256, run: avx2.ExactQ5_K.Run},
+		Q6_K: {what: fma, per: 256, run: avx2.ExactQ6_K.Run},
 	}
 	p.kv = p.kernels[F32]
 	if !fast {
@@ -47,6 +52,11 @@ func avx2Plan(fast bool) *Plan {
 	p.kernels[Q8_0] = &kernel{what: bytes, form: formBias128, per: 32, run: avx2.Int8Q8_0.Run}
 	p.kernels[Q4_0] = &kernel{what: bytes, form: formBias8, per: 32, run: avx2.Int8Q4_0.Run}
 	p.kernels[Q4_1] = &kernel{what: bytes, form: formSum, per: 32, run: avx2.Int8Q4_1.Run}
+	p.kernels[Q5_0] = &kernel{what: bytes, form: formBias16, per: 32, run: avx2.Int8Q5_0.Run}
+	p.kernels[Q5_1] = &kernel{what: bytes, form: formSum, per: 32, run: avx2.Int8Q5_1.Run}
+	p.kernels[Q4_K] = &kernel{what: bytes, form: formSum, per: 256, run: avx2.Int8Q4_K.Run}
+	p.kernels[Q5_K] = &kernel{what: bytes, form: formSum, per: 256, run: avx2.Int8Q5_K.Run}
+	p.kernels[Q6_K] = &kernel{what: bytes, form: formHalves32, per: 256, run: avx2.Int8Q6_K.Run}
 	return p
 }
 
@@ -57,6 +67,10 @@ func avx2Convert(f form, dst []byte, src []float32) {
 		avx2.QuantizeBias(dst, src, -128)
 	case formBias8:
 		avx2.QuantizeBias(dst, src, -8)
+	case formBias16:
+		avx2.QuantizeBias(dst, src, -16)
+	case formHalves32:
+		avx2.QuantizeHalves(dst, src, -32)
 	case formSum:
 		avx2.QuantizeSum(dst, src)
 	default:

@@ -41,6 +41,7 @@ func main() {
 	write("tiles", neonTiles())
 	write("vectors", neonVectors())
 	write("kquants", kquants512())
+	write("kquants", kquants256())
 	for _, u := range []*unit{&avx512, &avx2} {
 		write("tiles", tiles(u))
 		write("vectors", vectors(u))
@@ -69,7 +70,10 @@ type tileKind struct {
 	doc         []string
 	rows, wide  []int // of tiles of one and of two panels
 	write       func(mr, panels int)
-	decode      *quant // what is decoded for more rows
+	// Where decode is, tiles serve few rows, if any, and decoder is what the table
+	// says of it: its name, and the elements and bytes of a block.
+	decode  func()
+	decoder string
 }
 
 // tiles are those of every kind and row count, and tables of them.
@@ -93,7 +97,7 @@ func (a *asm) kinds(kinds []tileKind) {
 			k.write(mr, 2)
 		}
 		if k.decode != nil {
-			a.decodeBlocks(*k.decode)
+			k.decode()
 		}
 	}
 	for _, k := range kinds {
@@ -146,7 +150,8 @@ func (a *asm) kinds256() (kinds []tileKind) {
 			rows = rows[:4]
 		}
 		kinds = append(kinds,
-			tileKind{table: "Exact" + q.name, name: "exact" + q.name, doc: exact, rows: exactRows256, decode: &q,
+			tileKind{table: "Exact" + q.name, name: "exact" + q.name, doc: exact, rows: exactRows256,
+				decoder: fmt.Sprintf("decode%s, 32, %d", q.name, q.blockBytes()), decode: func() { a.decodeBlocks(q) },
 				write: func(mr, _ int) { a.exactTile256(q, mr) }},
 			tileKind{table: "Int8" + q.name, name: "int8" + q.name, doc: int8, rows: rows,
 				write: func(mr, _ int) { a.int8Tile256(q, mr) }})

@@ -438,8 +438,8 @@ func (a *asm) table(k tileKind) {
 		}
 		return "{" + strings.Join(entries, ", ") + "}"
 	}
-	if q := k.decode; q != nil {
-		fmt.Fprintf(&a.stubs, "var %s = Decoded{Tiles%s, decode%s, %d}\n\n", k.table, tiles(k.rows, ""), q.name, q.blockBytes())
+	if k.decode != nil {
+		fmt.Fprintf(&a.stubs, "var %s = Decoded{Tiles%s, %s}\n\n", k.table, tiles(k.rows, ""), k.decoder)
 	} else {
 		fmt.Fprintf(&a.stubs, "var %s = Tiles%s\n\n", k.table, tiles(k.rows, ""))
 	}

@@ -29,21 +29,32 @@ func (a *asm) beginTile256(name string, mr, width int) {
 	}
 	a.loadTile()
 	if width == 1 {
-		a.i("ADDQ %s, %s", offsetReg, panelReg)
-		a.i("ADDQ %s, %s", offsetReg, cReg)
-		a.i("MOVQ %s, %s", offsetReg, headReg)
-		a.i("SHRQ $1, %s", headReg)
-		a.i("NEGQ %s", headReg)
+		a.oneVector()
 	}
 	a.start(mr, width)
+}
+
+// oneVector moves what was read from the arguments on to the vector that is
+// computed.
+func (a *asm) oneVector() {
+	a.i("ADDQ %s, %s", offsetReg, panelReg)
+	a.i("ADDQ %s, %s", offsetReg, cReg)
+	a.i("MOVQ %s, %s", offsetReg, headReg)
+	a.i("SHRQ $1, %s", headReg)
+	a.i("NEGQ %s", headReg)
+}
+
+// nextVector begins again with the next one.
+func (a *asm) nextVector() {
+	a.i("ADDQ $32, %s", offsetReg)
+	a.i("CMPQ %s, $%d", offsetReg, laneBytes)
+	a.i("JLT vector")
 }
 
 func (a *asm) endTile256(mr, width int) {
 	a.finish(mr, width)
 	if width == 1 {
-		a.i("ADDQ $32, %s", offsetReg)
-		a.i("CMPQ %s, $%d", offsetReg, laneBytes)
-		a.i("JLT vector")
+		a.nextVector()
 	}
 	a.ret()
 }

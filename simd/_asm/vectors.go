@@ -529,7 +529,7 @@ func (a *asm) writeHalves(label string, m mem) {
 		a.label(n(s.name))
 		a.i("TESTQ $%d, CX", 2*s.size)
 		a.i("JZ %s", n(s.next))
-		a.i(s.move)
+		a.i("%s", s.move)
 		a.i("VPSRLDQ $%d, X0, X0", s.size)
 		a.i("ADDQ $%d, DI", s.size)
 	}

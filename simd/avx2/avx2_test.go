@@ -31,6 +31,16 @@ var tiles = []reftest.Tile{
 	{Kind: reftest.Int8Q8_0, Run: Int8Q8_0.Run},
 	{Kind: reftest.Int8Q4_0, Run: Int8Q4_0.Run},
 	{Kind: reftest.Int8Q4_1, Run: Int8Q4_1.Run},
+	{Kind: reftest.ExactQ5_0, Run: ExactQ5_0.Run},
+	{Kind: reftest.Int8Q5_0, Run: Int8Q5_0.Run},
+	{Kind: reftest.ExactQ5_1, Run: ExactQ5_1.Run},
+	{Kind: reftest.Int8Q5_1, Run: Int8Q5_1.Run},
+	{Kind: reftest.ExactQ4_K, Run: ExactQ4_K.Run},
+	{Kind: reftest.Int8Q4_K, Run: Int8Q4_K.Run},
+	{Kind: reftest.ExactQ5_K, Run: ExactQ5_K.Run},
+	{Kind: reftest.Int8Q5_K, Run: Int8Q5_K.Run},
+	{Kind: reftest.ExactQ6_K, Run: ExactQ6_K.Run},
+	{Kind: reftest.Int8Q6_K, Run: Int8Q6_K.Run},
 }
 
 func TestTiles(t *testing.T) {

@@ -165,7 +165,7 @@ var BF16 = Tiles{1: bf16x1, 2: bf16x2, 3: bf16x3, 4: bf16x4, 6: bf16x6}
 // ExactQ8_0 takes panels of Q8_0 and float32 activations:
 //
 //	acc = fma(fma(q[k], d, -128*d), x[k], acc)
-var ExactQ8_0 = Decoded{Tiles{1: exactQ8_0x1, 2: exactQ8_0x2, 3: exactQ8_0x3, 4: exactQ8_0x4, 8: exactQ8_0x8}, decodeQ8_0, 544}
+var ExactQ8_0 = Decoded{Tiles{1: exactQ8_0x1, 2: exactQ8_0x2, 3: exactQ8_0x3, 4: exactQ8_0x4, 8: exactQ8_0x8}, decodeQ8_0, 32, 544}
 
 // Int8Q8_0 takes panels of Q8_0 and int8 activations; for each block of 32:
 //
@@ -176,7 +176,7 @@ var Int8Q8_0 = Tiles{1: int8Q8_0x1, 2: int8Q8_0x2, 3: int8Q8_0x3, 4: int8Q8_0x4}
 // ExactQ4_0 takes panels of Q4_0 and float32 activations:
 //
 //	acc = fma(fma(q[k], d, -8*d), x[k], acc)
-var ExactQ4_0 = Decoded{Tiles{1: exactQ4_0x1, 2: exactQ4_0x2, 3: exactQ4_0x3, 4: exactQ4_0x4, 8: exactQ4_0x8}, decodeQ4_0, 288}
+var ExactQ4_0 = Decoded{Tiles{1: exactQ4_0x1, 2: exactQ4_0x2, 3: exactQ4_0x3, 4: exactQ4_0x4, 8: exactQ4_0x8}, decodeQ4_0, 32, 288}
 
 // Int8Q4_0 takes panels of Q4_0 and int8 activations; for each block of 32:
 //
@@ -187,7 +187,7 @@ var Int8Q4_0 = Tiles{1: int8Q4_0x1, 2: int8Q4_0x2, 3: int8Q4_0x3, 4: int8Q4_0x4,
 // ExactQ4_1 takes panels of Q4_1 and float32 activations:
 //
 //	acc = fma(fma(q[k], d, m), x[k], acc)
-var ExactQ4_1 = Decoded{Tiles{1: exactQ4_1x1, 2: exactQ4_1x2, 3: exactQ4_1x3, 4: exactQ4_1x4, 8: exactQ4_1x8}, decodeQ4_1, 320}
+var ExactQ4_1 = Decoded{Tiles{1: exactQ4_1x1, 2: exactQ4_1x2, 3: exactQ4_1x3, 4: exactQ4_1x4, 8: exactQ4_1x8}, decodeQ4_1, 32, 320}
 
 // Int8Q4_1 takes panels of Q4_1 and int8 activations; for each block of 32:
 //
