@@ -54,6 +54,7 @@ class Engine:
     form: str  # as .ci/bench_models.py says, "file", or of openvino its weight format
     mode: str = "fast"
     quantize: str = ""
+    disable: str = ""  # units that are off
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ SECTIONS = [
         "smollm2",
         [
             *ours("file", "fast", "exact"),
+            Engine("llama-go, pure Go", "llama-go", "file", "exact", disable="all"),
             Engine("llama.cpp", "llama.cpp", "file"),
             Engine("transformers bf16", "transformers", "hf"),
             Engine("OpenVINO int8", "openvino", "int8"),
@@ -212,7 +214,7 @@ class Models:
             part = path.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
             task = ["--task", "text-generation-with-past", "--weight-format", form]
-            cli = [HF / "optimum-cli", "export", "openvino"]
+            cli: list[str | Path] = [HF / "optimum-cli", "export", "openvino"]
             self._run([*cli, "--model", source, *task, part])
             part.rename(path)
         return path
@@ -280,6 +282,7 @@ def command(e: Engine, path: Path, threads: int, positions: int, streams: int) -
 def start(e: Engine, path: Path, threads: int, section: Section, log: IO[str]) -> Worker:
     cmd = command(e, path, threads, section.positions, section.streams)
     env = offline() | {"OMP_NUM_THREADS": str(threads)}
+    env["LLAMA_GO_DISABLE"] = e.disable
     process = subprocess.Popen(
         cmd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=env
     )
