@@ -11,6 +11,7 @@
 // as the C++ library does when it is given bytes. In decoding, a run of byte
 // tokens that is partly broken keeps the characters that are whole, as in
 // sentencepiece; `tokenizers` replaces the whole run, so that a stream could show
-// nothing before the run ends. UNIGRAM models, tiktoken files, normalization rules and
-// unknown split patterns are refused by name.
+// nothing before the run ends. NFC follows the Unicode tables of golang.org/x/text.
+// UNIGRAM models, tiktoken files, other normalization rules and unknown split
+// patterns are refused by name.
 package tokenizer

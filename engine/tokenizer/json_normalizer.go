@@ -43,6 +43,8 @@ func (n *normalizers) read(v any) error {
 			}
 		}
 		return nil
+	case "NFC":
+		return n.add(1, maxNFC, nfc)
 	case "Prepend":
 		prefix, err := o.string("prepend", "")
 		if err != nil {
@@ -66,7 +68,7 @@ func (n *normalizers) read(v any) error {
 		}
 		return n.add(len(old), len(content), func(text string) string { return strings.ReplaceAll(text, old, content) })
 	}
-	return unsupported(kind, "Sequence, Prepend, Replace")
+	return unsupported(kind, "Sequence, Prepend, Replace, NFC")
 }
 
 // add appends a step that makes at most to bytes of from.

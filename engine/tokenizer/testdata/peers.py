@@ -209,6 +209,10 @@ def crafted():
     yield "llama3", byte_level(by_regex(LLAMA3))
     yield "llama3-ignore-merges", byte_level(by_regex(LLAMA3), ignore_merges=True)
     yield "qwen2", byte_level(by_regex(QWEN2, "removed", True))
+    nfc = byte_level(by_regex(QWEN2))
+    nfc.normalizer = normalizers.NFC()
+    nfc.add_tokens([AddedToken("cafe\u0301", normalized=True), AddedToken("o\u0308", normalized=False)])
+    yield "qwen2-nfc", nfc
     yield "gpt2-split", byte_level(by_regex(GPT2))
     yield "gpt2-prefix", byte_level(level(add_prefix_space=True))
     yield (
