@@ -77,12 +77,14 @@ func storeValue[T any](panels, v []T, block int) {
 	}
 }
 
-// AttendScratch is a worker's own memory.
+// AttendScratch is the memory of one Attend at a time.
 type AttendScratch struct {
-	Blocks [][]byte  // of the positions, set by the caller of Attend
-	scores []float32 // (rows, width)
-	out    []float32 // (rows, dim16)
-	tail   []byte    // (dim16/16, tailPositions, 16) values
+	Blocks [][]byte // of the positions, set by the caller of Attend
+
+	group, first, n, rows, width int       // of the Attend; rows = n·group
+	scores                       []float32 // (rows, width)
+	out                          []float32 // (rows, dim16)
+	tail                         []byte    // (dim16/16, tailPositions, 16) values
 }
 
 // MaxPositions is how many positions Attend takes at once for a group of query

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"context"
+	"slices"
 
 	"github.com/llama-go/llama-go/engine"
 	"github.com/llama-go/llama-go/simd"
@@ -28,11 +29,98 @@ func (b *backend) attention(ctx context.Context, layer int, slice []position) er
 	}
 	spans := b.scratch.spans
 	kvHeads := b.model.cfg.NumKeyValueHeads
+	if b.inParts() {
+		return b.attendInParts(ctx, layer)
+	}
 	return b.run(ctx, len(spans)*kvHeads, func(worker, c int) {
 		// Later positions see more: they go first, so that no long chunk is
 		// left for the end.
 		b.attend(worker, layer, c%kvHeads, &spans[len(spans)-1-c/kvHeads])
 	})
+}
+
+// The attention of few heads at depth, which are no multiple of the workers, is
+// cut so that all have as much: scores into partPositions, softmaxes by row,
+// and the values of the heads that are too many into partDims elements. Whole
+// heads read memory faster.
+const (
+	partPositions = 8 * engine.BlockSize
+	partDims      = 2 * simd.PanelRows
+	fewHeads      = 8 // per worker
+)
+
+// inParts tells whether the spans' attention is better cut.
+func (b *backend) inParts() bool {
+	spans, workers := b.scratch.spans, b.pool.Size()
+	heads := len(spans) * b.model.cfg.NumKeyValueHeads
+	return b.attn.Parts() && heads%workers != 0 && heads < fewHeads*workers &&
+		slices.ContainsFunc(spans, func(p span) bool { return p.pos >= partPositions })
+}
+
+// part is a piece of one head's attention: positions, rows or elements [lo, hi).
+type part struct {
+	head   int // of all spans
+	lo, hi int
+}
+
+// attendInParts is attention in three regions.
+func (b *backend) attendInParts(ctx context.Context, layer int) error {
+	s, kvHeads := &b.scratch, b.model.cfg.NumKeyValueHeads
+	heads, workers := len(s.spans)*kvHeads, b.pool.Size()
+	for len(s.shared) < heads {
+		s.shared = append(s.shared, simd.AttendScratch{})
+	}
+	for h := range heads {
+		p := &s.spans[h/kvHeads]
+		b.blocksOf(&s.shared[h], layer, h%kvHeads, p)
+		b.attn.Begin(s.group, p.pos, p.n, &s.shared[h])
+	}
+
+	scores, rows := s.parts[0][:0], s.parts[1][:0]
+	for h := range heads {
+		p := &s.spans[h/kvHeads]
+		scores = cut(scores, h, p.pos+p.n, partPositions)
+		rows = cut(rows, h, p.n*s.group, 1)
+	}
+	values, dims := s.parts[2][:0], (b.attn.Dim+simd.PanelRows-1)/simd.PanelRows*simd.PanelRows
+	whole := heads / workers * workers
+	var pieces []part
+	for h := whole; h < heads; h++ {
+		pieces = cut(pieces, h, dims, partDims)
+	}
+	for w := range workers { // a worker's chunks lie together
+		for h := w; h < whole; h += workers {
+			values = append(values, part{h, 0, dims})
+		}
+		for i := w; i < len(pieces); i += workers {
+			values = append(values, pieces[i])
+		}
+	}
+	s.parts = [3][]part{scores, rows, values}
+
+	if err := b.run(ctx, len(scores), func(_, c int) {
+		p := scores[c]
+		b.attn.Scores(s.query(p.head%kvHeads, s.spans[p.head/kvHeads].t, 0), p.lo, p.hi, &s.shared[p.head])
+	}); err != nil {
+		return err
+	}
+	if err := b.run(ctx, len(rows), func(_, c int) {
+		b.attn.Weights(rows[c].lo, rows[c].hi, &s.shared[rows[c].head])
+	}); err != nil {
+		return err
+	}
+	return b.run(ctx, len(values), func(_, c int) {
+		p := values[c]
+		b.attn.Values(b.attended(p.head%kvHeads, &s.spans[p.head/kvHeads]), s.att.Stride, p.lo, p.hi, &s.shared[p.head])
+	})
+}
+
+// cut adds [0, n) of a head in pieces of step.
+func cut(parts []part, head, n, step int) []part {
+	for lo := 0; lo < n; lo += step {
+		parts = append(parts, part{head, lo, min(n, lo+step)})
+	}
+	return parts
 }
 
 // cutSpans cuts a slice into spans of at most most positions.
@@ -75,10 +163,20 @@ func (b *backend) store(layer, t int, p *position) {
 func (b *backend) attend(worker, layer, kvHead int, p *span) {
 	s := &b.scratch
 	own := &s.attend[worker]
+	b.blocksOf(own, layer, kvHead, p)
+	b.attn.Attend(b.attended(kvHead, p), s.att.Stride, s.query(kvHead, p.t, 0), s.group, p.pos, p.n, own)
+}
+
+// blocksOf sets the blocks that a span's attention reads.
+func (b *backend) blocksOf(own *simd.AttendScratch, layer, kvHead int, p *span) {
 	own.Blocks = own.Blocks[:0]
 	for _, id := range p.blocks[:(p.pos+p.n-1)/engine.BlockSize+1] {
 		own.Blocks = append(own.Blocks, b.kv.head(id, layer, kvHead))
 	}
-	dst := s.att.F32[p.t*s.att.Stride+kvHead*s.group*b.attn.Dim:]
-	b.attn.Attend(dst, s.att.Stride, s.query(kvHead, p.t, 0), s.group, p.pos, p.n, own)
+}
+
+// attended is where the results of a span and key-value head begin.
+func (b *backend) attended(kvHead int, p *span) []float32 {
+	s := &b.scratch
+	return s.att.F32[p.t*s.att.Stride+kvHead*s.group*b.attn.Dim:]
 }

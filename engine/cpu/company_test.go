@@ -60,6 +60,38 @@ func TestCompanyChunksAndThreadsChangeNoBit(t *testing.T) {
 	})
 }
 
+// The attention of a deep position is cut into parts for some numbers of threads:
+// that changes no bit either.
+func TestPartsOfAttentionChangeNoBit(t *testing.T) {
+	const depth = 600
+	r := rand.New(rand.NewPCG(13, 14))
+	eachModeAndCase(t, func(t *testing.T, mode engine.Precision, c *tinyCase) {
+		ids := make([]int32, depth)
+		for i := range ids {
+			ids[i] = r.Int32N(int32(c.Config.VocabSize))
+		}
+		var want []float32
+		for _, threads := range []int{1, 2, 3, 5} {
+			b := openIn(t, mode, c.Config.Config, c.source(), threads)
+			kv := blocks(0, depth/engine.BlockSize+1)
+			step(t, b, engine.Row{Tokens: ids[:depth-10], Blocks: kv})
+			var got []float32
+			for _, cut := range [][2]int{{depth - 10, depth - 9}, {depth - 9, depth - 3}, {depth - 3, depth}} {
+				row := engine.Row{Tokens: ids[cut[0]:cut[1]], Start: cut[0], Blocks: kv, LastN: cut[1] - cut[0]}
+				got = append(got, step(t, b, row)[0]...)
+			}
+			if threads == 1 {
+				want = got
+			}
+			for k := range want {
+				if math.Float32bits(want[k]) != math.Float32bits(got[k]) {
+					t.Fatalf("%d threads: logit %d is %v, with one %v", threads, k, got[k], want[k])
+				}
+			}
+		}
+	})
+}
+
 // runTogether takes random chunks of random sequences until all are done.
 func runTogether(t *testing.T, r *rand.Rand, b engine.Backend, seqs []sequence) (steps int) {
 	for {

@@ -22,7 +22,9 @@ type scratch struct {
 	wanted  []int // positions of the slice whose logits are wanted
 
 	attend []simd.AttendScratch // (workers)
-	panel  [][]float32          // (workers)(Matrix.Scratch(),)
+	shared []simd.AttendScratch // (spans, kvHeads), where attention is cut into parts
+	parts  [3][]part            // of scores, softmaxes and values
+	panel  [][]float32 // (workers)(Matrix.Scratch(),)
 }
 
 // matrix is rows of floats, stride apart.
