@@ -32,20 +32,19 @@ func transpose8(x uint64) uint64 {
 
 // highBits moves bit 4e+b to bit e of byte b.
 func highBits(h uint32) uint32 {
-	x := uint64(0)
-	for e := range 8 {
-		x |= uint64(h>>(4*e)&15) << (8 * e)
-	}
+	x := uint64(h)
+	x = (x | x<<16) & 0x0000ffff0000ffff
+	x = (x | x<<8) & 0x00ff00ff00ff00ff
+	x = (x | x<<4) & 0x0f0f0f0f0f0f0f0f
 	return uint32(transpose8(x))
 }
 
 // lowBits is the reverse of highBits.
-func lowBits(h uint32) (bits uint32) {
+func lowBits(h uint32) uint32 {
 	x := transpose8(uint64(h))
-	for e := range 8 {
-		bits |= uint32(x>>(8*e)&15) << (4 * e)
-	}
-	return bits
+	x = (x | x>>4) & 0x00ff00ff00ff00ff
+	x = (x | x>>8) & 0x0000ffff0000ffff
+	return uint32(x | x>>16)
 }
 
 var le = binary.LittleEndian
@@ -77,24 +76,26 @@ func arrange(t Type, dst, src []byte) {
 		copy(dst[2:18], src[192:208])
 		for c := range 4 {
 			low, high, out := src[64*(c/2):][:64], src[128+32*(c/2):][:32], dst[18+48*c:][:48]
-			clear(out[:16])
-			for i := range 32 {
-				if c%2 == 0 {
-					out[16+i] = low[i]&15 | low[32+i]<<4
-				} else {
-					out[16+i] = low[i]>>4 | low[32+i]&0xf0
+			var bits [4]uint32 // two of each sub-block
+			for e := range 8 {
+				first, second, h := le.Uint32(low[4*e:]), le.Uint32(low[32+4*e:]), le.Uint32(high[4*e:])
+				if c%2 == 1 {
+					first, second, h = first>>4, second>>4, h>>4
 				}
-				e, b := i/4, i%4
-				out[e/4*4+b] |= high[i] >> (4 * (c % 2)) & 3 << (2 * (e % 4))
-				out[8+e/4*4+b] |= high[i] >> (4*(c%2) + 2) & 3 << (2 * (e % 4))
+				le.PutUint32(out[16+4*e:], first&0x0f0f0f0f|second&0x0f0f0f0f<<4)
+				bits[e/4] |= h & 0x03030303 << (2 * (e % 4))
+				bits[2+e/4] |= h >> 2 & 0x03030303 << (2 * (e % 4))
+			}
+			for i, b := range bits {
+				le.PutUint32(out[4*i:], b)
 			}
 		}
 	default:
 		copy(dst, src)
 	}
 	if t == Q8_0 {
-		for i := range dst[2:34] {
-			dst[2+i] ^= 0x80
+		for i := 2; i < 34; i += 8 {
+			le.PutUint64(dst[i:], le.Uint64(dst[i:])^0x8080808080808080)
 		}
 	}
 }
@@ -127,13 +128,12 @@ func restore(t Type, dst, src []byte) {
 		clear(dst[:192])
 		for c := range 4 {
 			low, high, in := dst[64*(c/2):][:64], dst[128+32*(c/2):][:32], src[18+48*c:][:48]
-			for i := range 32 {
-				shift := 4 * (c % 2)
-				low[i] |= in[16+i] & 15 << shift
-				low[32+i] |= in[16+i] >> 4 << shift
-				e, b := i/4, i%4
-				high[i] |= in[e/4*4+b] >> (2 * (e % 4)) & 3 << shift
-				high[i] |= in[8+e/4*4+b] >> (2 * (e % 4)) & 3 << (shift + 2)
+			or := func(b []byte, v uint32) { le.PutUint32(b, le.Uint32(b)|v<<(4*(c%2))) }
+			for e := range 8 {
+				q, h := le.Uint32(in[16+4*e:]), 2*(e%4)
+				or(low[4*e:], q&0x0f0f0f0f)
+				or(low[32+4*e:], q>>4&0x0f0f0f0f)
+				or(high[4*e:], le.Uint32(in[e/4*4:])>>h&0x03030303|le.Uint32(in[8+e/4*4:])>>h&0x03030303<<2)
 			}
 		}
 	default:
@@ -154,7 +154,7 @@ func packBlocks(t Type, panel []byte, lane int, row []byte) {
 		}
 		p = p[head*PanelRows+lane*4:]
 		for q := b[head:]; len(q) >= 4; q = q[4:] {
-			copy(p[:4], q)
+			le.PutUint32(p, le.Uint32(q))
 			p = p[min(len(p), PanelRows*4):]
 		}
 		row, panel = row[size:], panel[PanelRows*size:]
@@ -170,7 +170,7 @@ func unpackBlocks(t Type, dst []float32, panel []byte, lane int) {
 			copy(b[h:][:2], panel[h*PanelRows+lane*2:])
 		}
 		for at := head; at < size; at += 4 {
-			copy(b[at:][:4], panel[at*PanelRows+lane*4:])
+			le.PutUint32(b[at:], le.Uint32(panel[at*PanelRows+lane*4:]))
 		}
 		restore(t, stored[:size], b)
 		pureUnit.rows[t].decode(dst[:n], stored[:size])

@@ -87,16 +87,6 @@ func TestTruncatedFile(t *testing.T) {
 	})
 }
 
-// packs tells whether a plan multiplies a type, here by its name, from panels.
-func packs(plan *simd.Plan, name string) bool {
-	for t := simd.F32; t <= simd.Q6_K; t++ {
-		if t.String() == name {
-			return plan.Packs(t)
-		}
-	}
-	panic("no type " + name)
-}
-
 // checkGone steps twice: the error stays.
 func checkGone(t *testing.T, b engine.Backend, row engine.Row) {
 	t.Helper()

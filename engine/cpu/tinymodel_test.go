@@ -14,6 +14,7 @@ import (
 
 	"github.com/llama-go/llama-go/engine"
 	"github.com/llama-go/llama-go/engine/cpu"
+	"github.com/llama-go/llama-go/simd"
 	"github.com/llama-go/llama-go/weights"
 )
 
@@ -173,6 +174,16 @@ func openIn(t testing.TB, mode engine.Precision, cfg weights.Config, src weights
 		}
 	})
 	return b
+}
+
+// packs tells whether a plan multiplies a type, here by its name, from panels.
+func packs(plan *simd.Plan, name string) bool {
+	for t := simd.F32; t <= simd.Q6_K; t++ {
+		if t.String() == name {
+			return plan.Packs(t)
+		}
+	}
+	panic("no type " + name)
 }
 
 // modes are both numerics modes.

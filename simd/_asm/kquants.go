@@ -240,20 +240,28 @@ func (a *asm) advance(mr, panels, xBytes, wBytes int) {
 // blocks is the loop over blocks; chunk computes that of the panel's bytes from
 // off on.
 func (a *asm) blocks(q kquant, mr, panels, xBytes int, chunk func(off int)) {
+	stream := func(n int) {
+		if panels == 1 && mr > 1 {
+			a.prefetchStream(n)
+		}
+	}
 	a.label("loop")
 	if !q.super {
+		stream(q.headBytes() + q.chunkBytes())
 		a.prefetchAhead(panels, 0, q.headBytes()+q.chunkBytes())
 		chunk(q.headBytes())
 		a.advance(mr, panels, xBytes, q.headBytes()+q.chunkBytes())
 	} else {
 		counter, stack := kRegs(panels)
 		a.prefetchAhead(panels, 0, q.headBytes())
+		stream(q.headBytes())
 		a.subScales(q, mr*panels, panels)
 		a.advance(mr, panels, 0, q.headBytes())
 		a.i("MOVQ %s, %s", stack, kWalk)
 		a.i("MOVQ $4, %s", counter)
 		a.label("chunk")
 		a.prefetchAhead(panels, 0, q.chunkBytes())
+		stream(q.chunkBytes())
 		chunk(0)
 		a.advance(mr, panels, 2*xBytes, q.chunkBytes())
 		a.i("ADDQ $%d, %s", q.walk(), kWalk)
