@@ -25,7 +25,7 @@ func NewMatrix(t Type, rows, cols int, data []byte) (Matrix, error) {
 		return Matrix{}, fmt.Errorf("simd: no kernels for weight type %d", t)
 	}
 	info := typeInfo[t]
-	if rows < 1 || cols < 1 || cols%info.block != 0 && !t.own() {
+	if rows < 1 || cols < 1 || cols%info.block != 0 {
 		return Matrix{}, fmt.Errorf("simd: a %s matrix of %d × %d; rows must be positive and columns a multiple of %d",
 			info.name, rows, cols, info.block)
 	}
@@ -55,11 +55,14 @@ func (m *Matrix) row(r int) []byte {
 
 // Row widens row r to float32.
 func (m *Matrix) Row(dst []float32, r int) { // dst: (Cols,)
-	if m.kernel != nil {
+	switch {
+	case m.Type.own():
+		m.ownRow(dst, r)
+	case m.kernel != nil:
 		unpackRow(m.Type, dst[:m.Cols], m.panel(r/PanelRows), r%PanelRows)
-		return
+	default:
+		active.rows[m.Type].decode(dst, m.row(r))
 	}
-	active.rows[m.Type].decode(dst, m.row(r))
 }
 
 // scratchFloats is how many weights are decoded before they are multiplied: 128
@@ -71,7 +74,7 @@ func (m *Matrix) Scratch() int {
 	if m.kernel != nil {
 		return tailRows * PanelRows
 	}
-	return max(scratchFloats, m.Cols)
+	return max(scratchFloats, m.width())
 }
 
 // MulRows multiplies rows [lo, hi) of m with the first n rows of x:
@@ -87,6 +90,9 @@ func (m *Matrix) Scratch() int {
 // where it is not Rows. Each weight is read once. scratch, of m.Scratch()
 // floats, is the caller's.
 func (m *Matrix) MulRows(dst []float32, stride, lo, hi int, x *Rows, n int, scratch []float32) { // dst: (n, stride)
+	if m.kernel == nil && m.Type.own() {
+		x = x.turned
+	}
 	switch {
 	case m.kernel != nil:
 		m.mulPanels(dst, stride, lo, hi, x, n, scratch)
@@ -101,10 +107,10 @@ func (m *Matrix) MulRows(dst []float32, stride, lo, hi int, x *Rows, n int, scra
 			dst[r] = dotRow(m.row(r), x)
 		}
 	default:
-		panel := max(1, len(scratch)/m.Cols)
+		panel := max(1, len(scratch)/m.width())
 		for r := lo; r < hi; r += panel {
 			end := min(hi, r+panel)
-			mulDecoded(dst, stride, r, m.decoded(scratch, r, end), m.Cols, x, n)
+			mulDecoded(dst, stride, r, m.decoded(scratch, r, end), m.width(), x, n)
 		}
 	}
 }
@@ -156,18 +162,18 @@ func (m *Matrix) Step(n int) int {
 
 // decoded returns rows [lo, hi) as float32: in place when they are stored so,
 // else decoded into scratch.
-func (m *Matrix) decoded(scratch []float32, lo, hi int) []float32 { // (hi-lo, Cols)
+func (m *Matrix) decoded(scratch []float32, lo, hi int) []float32 { // (hi-lo, width)
 	if m.f32 != nil {
 		return m.f32[lo*m.Cols : hi*m.Cols]
 	}
-	w := scratch[:(hi-lo)*m.Cols]
+	w := scratch[:(hi-lo)*m.width()]
 	rb := m.Type.RowBytes(m.Cols)
-	if m.Cols%typeInfo[m.Type].block == 0 {
+	if !m.Type.own() {
 		active.rows[m.Type].decode(w, m.data[lo*rb:hi*rb])
 		return w
 	}
-	for r := lo; r < hi; r++ { // rows that end within a block
-		active.rows[m.Type].decode(w[(r-lo)*m.Cols:][:m.Cols], m.row(r))
+	for i := range hi - lo {
+		active.rows[m.Type].decode(w[i*m.width():][:m.width()], m.row(lo+i))
 	}
 	return w
 }

@@ -7,12 +7,17 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+
+	"github.com/llama-go/llama-go/simd/pure"
 )
 
 // randomMatrix makes a matrix of finite numbers, shift bytes from where memory
 // is aligned.
 func randomMatrix(t testing.TB, r *rand.Rand, typ Type, rows, cols, shift int) Matrix {
 	t.Helper()
+	if typ.own() {
+		return randomOwn(t, r, typ, rows, cols, shift)
+	}
 	data := make([]byte, shift+rows*typ.RowBytes(cols))[shift:]
 	for i := range data {
 		data[i] = byte(r.Uint32())
@@ -24,15 +29,32 @@ func randomMatrix(t testing.TB, r *rand.Rand, typ Type, rows, cols, shift int) M
 			binary.LittleEndian.PutUint32(data[i:], math.Float32bits(v))
 		case BF16:
 			binary.LittleEndian.PutUint16(data[i:], uint16(math.Float32bits(v)>>16))
-		case I8:
-			binary.LittleEndian.PutUint32(data[i:], math.Float32bits(v/100))
-		case I4:
-			binary.LittleEndian.PutUint16(data[i:], uint16(math.Float32bits(v/10)>>16))
-			binary.LittleEndian.PutUint16(data[i+2:], uint16(math.Float32bits(-v)>>16))
 		default: // an f16, or a block's scale and its minimum
 			for _, at := range halvesOf(typ) {
 				data[i+at+1] = data[i+at+1]&0x83 | 0x28
 			}
+		}
+	}
+	m, err := NewMatrix(typ, rows, cols, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// randomOwn is a matrix of quantized standard normal values.
+func randomOwn(t testing.TB, r *rand.Rand, typ Type, rows, cols, shift int) Matrix {
+	t.Helper()
+	x, rb := make([]float32, roundUp(cols, pure.OwnBlock)), typ.RowBytes(cols)
+	data := make([]byte, shift+rows*rb)[shift:]
+	for i := range rows {
+		clear(x)
+		for k := range cols {
+			x[k] = float32(r.NormFloat64())
+		}
+		pure.Hadamard(x)
+		if !quantizeRow(typ, data[i*rb:][:rb], x) {
+			t.Fatal("finite weights refused")
 		}
 	}
 	m, err := NewMatrix(typ, rows, cols, data)
@@ -97,10 +119,13 @@ func TestMulRows(t *testing.T) {
 					cols = 61
 				}
 				m := randomMatrix(t, r, typ, rows, cols, shift)
-				x := randomRows(r, cols, most)
-				w := make([]float32, cols)
+				x := randomRows(r, cols, most, &m)
+				w, operand := make([]float32, m.width()), &x
+				if typ.own() {
+					operand = x.turned
+				}
 				for n := 1; n <= most; n++ {
-					for _, scratch := range []int{cols, 3 * cols, m.Scratch()} {
+					for _, scratch := range []int{m.width(), 3 * m.width(), m.Scratch()} {
 						lo := r.IntN(rows)
 						hi := lo + 1 + r.IntN(rows-lo)
 						const stride = rows + 2
@@ -112,8 +137,8 @@ func TestMulRows(t *testing.T) {
 						for i, got := range dst {
 							want := float32(-7)
 							if row := i % stride; row >= lo && row < hi {
-								m.Row(w, row)
-								want = active.dot(w, x.Row(i/stride))
+								active.rows[typ].decode(w, m.row(row))
+								want = active.dot(w, operand.Row(i/stride))
 							}
 							if math.Float32bits(got) != math.Float32bits(want) {
 								t.Fatalf("n %d, rows %d to %d: element %d is %v, want %v", n, lo, hi, i, got, want)

@@ -25,14 +25,14 @@ import (
 //
 // and of the blocks of panel_quant.go,
 //
-// and of blocks of 64 k, so that blocks begin at cache lines and the 64 k of a
-// block of I8 lie together as they do in a tile of bytes:
+// and of the groups of I8 and I4, of 256 and 128 k or what is left, in cache lines
+// and with the 64 k of a tile of bytes together:
 //
-//	I8    [16] float32 d, [16][16][4] bytes of q + 128
-//	I4    [16][2] bfloat16 d and m, [8][16][4] bytes of the block's own two nibbles
+//	I8    [16] float32 d, then for each 64 k [16][16][4] bytes of q + 128
+//	I4    [16][2] bfloat16 d and m, then for each 64 k [8][16][4] bytes of two nibbles
 //
-// Rows beyond the matrix are zeros; elements beyond its columns are zeros or
-// decode to what meets a zero.
+// Rows and elements beyond the matrix are zeros; those of I8 and I4 are what zeros
+// became.
 const PanelRows = 16
 
 // kStep is what k of float panels, and of activations that meet them, is padded
@@ -48,10 +48,10 @@ func (t Type) panelBytes(cols int) int {
 
 func (t Type) paddedCols(cols int) int {
 	switch {
-	case typeInfo[t].block == 1:
-		return roundUp(cols, kStep)
 	case t.own():
 		return roundUp(cols, pure.OwnBlock)
+	case typeInfo[t].block == 1:
+		return roundUp(cols, kStep)
 	}
 	return cols
 }
@@ -119,8 +119,6 @@ func unpackRow(t Type, dst []float32, panel []byte, lane int) {
 		for k := range dst {
 			dst[k] = pure.BF16(binary.LittleEndian.Uint16(panel[(k/2*PanelRows+lane)*4+k%2*2:]))
 		}
-	case I8, I4:
-		unpackOwn(t, dst, panel, lane)
 	default:
 		unpackBlocks(t, dst, panel, lane)
 	}

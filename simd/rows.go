@@ -1,6 +1,11 @@
 package simd
 
-import "unsafe"
+import (
+	"fmt"
+	"unsafe"
+
+	"github.com/llama-go/llama-go/simd/pure"
+)
 
 // A form is a shape of activations that some kernel multiplies.
 type form uint8
@@ -13,6 +18,8 @@ const (
 	formSum                  // int8 blocks with scale·Σq
 	formBias16               // int8 blocks with -16·Σq
 	formHalves32             // int8 blocks with -32·Σq of the first and the last 16
+	formTurned               // float32, turned by Hadamard
+	formOwn                  // int8 groups of turned activations
 	numForms
 )
 
@@ -28,6 +35,7 @@ type Rows struct {
 	Stride int       // of F32, in elements
 	F32    []float32 // (n, Stride)
 	forms  [numForms]formRows
+	turned *Rows // formTurned, (n, Stride); nil unless wanted
 }
 
 type formRows struct {
@@ -46,22 +54,40 @@ func (f form) blockBytes() int {
 
 // NewRows makes rows of no position yet, for activations of the given width.
 func NewRows(width int) Rows {
-	return Rows{Width: width, Stride: roundUp(width, 32) + PanelRows}
+	return Rows{Width: width, Stride: roundUp(width, pure.OwnBlock) + PanelRows}
 }
 
 // Want says that m will multiply these rows.
 func (r *Rows) Want(m *Matrix) {
-	if m.kernel == nil || m.kernel.form == formFloat {
+	form := formFloat
+	switch {
+	case m.kernel != nil:
+		form = m.kernel.form
+	case m.Type.own():
+		form = formTurned
+	}
+	f := &r.forms[form]
+	switch form {
+	case formFloat:
 		return
-	}
-	f := &r.forms[m.kernel.form]
-	f.wanted = true
-	if m.kernel.form == formBF16 {
+	case formTurned:
+		if r.turned == nil {
+			turned := NewRows(roundUp(r.Width, pure.OwnBlock))
+			r.turned = &turned
+		}
+		return
+	case formBF16:
 		f.stride = 2 * r.Stride
-	} else {
-		f.stride = roundUp(r.Width, 32)/32*m.kernel.form.blockBytes() + 64
+	case formOwn:
+		f.stride = ownActBytes(r.Width) + 64
+	default:
+		f.stride = roundUp(r.Width, 32)/32*form.blockBytes() + 64
 	}
+	f.wanted = true
 }
+
+// Whole tells whether Convert takes whole rows only.
+func (r *Rows) Whole() bool { return r.turned != nil || r.forms[formOwn].wanted }
 
 // Grow makes room for n positions.
 func (r *Rows) Grow(n int) {
@@ -69,6 +95,9 @@ func (r *Rows) Grow(n int) {
 		return
 	}
 	r.F32 = make([]float32, n*r.Stride)
+	if r.turned != nil {
+		r.turned.Grow(n)
+	}
 	for i := range r.forms {
 		if f := &r.forms[i]; f.wanted {
 			f.data = make([]byte, n*f.stride)
@@ -80,18 +109,28 @@ func (r *Rows) Grow(n int) {
 func (r *Rows) Row(t int) []float32 { return r.F32[t*r.Stride:][:r.Width] } // (Width,)
 
 // Convert makes the wanted forms of elements [lo, hi) of row t. lo is a multiple
-// of 32, and so is hi where it is not Width.
+// of 32, and so is hi where it is not Width; if r.Whole they are 0 and Width.
 func (r *Rows) Convert(t, lo, hi int) {
+	if r.Whole() && (lo != 0 || hi != r.Width) {
+		panic(fmt.Sprintf("simd: Convert: elements [%d, %d) of %d, which are turned as a whole", lo, hi, r.Width))
+	}
+	padded := r.F32[t*r.Stride:][:roundUp(r.Width, pure.OwnBlock)]
+	if r.turned != nil {
+		active.turn(r.turned.Row(t), padded)
+	}
 	for i := range r.forms {
 		f := &r.forms[i]
 		if !f.wanted {
 			continue
 		}
 		dst := f.data[t*f.stride:][:f.stride]
-		if form(i) == formBF16 {
+		switch form(i) {
+		case formOwn:
+			active.convert(formOwn, dst[:ownActBytes(r.Width)], padded)
+		case formBF16:
 			hi := roundUp(hi, 16)
 			active.convert(form(i), dst[2*lo:2*hi], r.F32[t*r.Stride:][lo:hi])
-		} else {
+		default:
 			block := form(i).blockBytes()
 			active.convert(form(i), dst[lo/32*block:hi/32*block], r.F32[t*r.Stride:][lo:hi])
 		}
@@ -100,8 +139,11 @@ func (r *Rows) Convert(t, lo, hi int) {
 
 // operand is the memory of a form and the bytes from one row to the next.
 func (r *Rows) operand(f form) (x unsafe.Pointer, lda int) {
-	if f == formFloat {
+	switch f {
+	case formFloat:
 		return pointer(r.F32), 4 * r.Stride
+	case formTurned:
+		return pointer(r.turned.F32), 4 * r.turned.Stride
 	}
 	return pointer(r.forms[f].data), r.forms[f].stride
 }

@@ -32,13 +32,13 @@ var typeInfo = [numTypes]struct {
 	Q8_0: {"Q8_0", 32, 34}, Q4_0: {"Q4_0", 32, 18}, Q4_1: {"Q4_1", 32, 20},
 	Q5_0: {"Q5_0", 32, 22}, Q5_1: {"Q5_1", 32, 24},
 	Q4_K: {"Q4_K", 256, 144}, Q5_K: {"Q5_K", 256, 176}, Q6_K: {"Q6_K", 256, 210},
-	I8: {"I8", pure.OwnBlock, pure.I8Bytes}, I4: {"I4", pure.OwnBlock, pure.I4Bytes},
+	I8: {"I8", 1, 0}, I4: {"I4", 1, 0}, // see RowBytes
 }
 
 func (t Type) String() string { return typeInfo[t].name }
 
-// own tells whether t is one of the formats that are made here, whose last block
-// of a row need not be full.
+// own tells whether t is one of the formats that are made here: of turned weights,
+// in rows of any length, which are padded.
 func (t Type) own() bool { return t == I8 || t == I4 }
 
 // Types lists all types.
@@ -53,11 +53,13 @@ func Types() []Type {
 // RowBytes is the size of a row of n elements; n is a multiple of the type's
 // block, but for I8 and I4.
 func (t Type) RowBytes(n int) int {
-	block := typeInfo[t].block
-	if t.own() {
-		n = roundUp(n, block)
+	switch t {
+	case I8:
+		return pure.I8Bytes(roundUp(n, pure.OwnBlock))
+	case I4:
+		return pure.I4Bytes(roundUp(n, pure.OwnBlock))
 	}
-	return n / block * typeInfo[t].bytes
+	return n / typeInfo[t].block * typeInfo[t].bytes
 }
 
 // A unit is a set of kernels with one order for each sum. Every function is
@@ -78,6 +80,7 @@ type unit struct {
 	ropeInterleaved func(x, cos, sin []float32)                        // RopeInterleaved
 	rows            [numTypes]rowKernels
 
+	turn     func(dst, src []float32)                // Hadamard of a copy; whole blocks
 	plan     func(fast bool) *Plan                   // nil: all products are dots
 	convert  func(f form, dst []byte, src []float32) // what Rows.Convert does
 	toF16    func(dst []uint16, src []float32)       // rounds, for attention
@@ -97,6 +100,7 @@ var pureUnit = unit{
 	dot:  pure.Dot, dot2: pure.Dot2, dot3: pure.Dot3,
 	add: pure.Add, rmsNorm: pure.RMSNorm, softmax: softmaxScaled, siluMul: pure.SiLUMul,
 	weightedSum: pure.WeightedSum, ropeHalves: pure.RopeHalves, ropeInterleaved: pure.RopeInterleaved,
+	turn: turnCopy,
 	rows: [numTypes]rowKernels{
 		F32:  {pure.DecodeF32, pure.DotF32},
 		F16:  {pure.DecodeF16, pure.DotF16},
@@ -119,6 +123,12 @@ func pureFor(why string) *unit {
 	u := pureUnit
 	u.why = why
 	return &u
+}
+
+// turnCopy is pure.Hadamard of a copy.
+func turnCopy(dst, src []float32) {
+	copy(dst, src)
+	pure.Hadamard(dst[:len(src)])
 }
 
 // softmaxScaled is pure.Softmax of x·scale.
@@ -149,7 +159,8 @@ func RopeHalves(x, cos, sin []float32) { active.ropeHalves(x, cos, sin) }
 // RopeInterleaved is pure.RopeInterleaved or its twin.
 func RopeInterleaved(x, cos, sin []float32) { active.ropeInterleaved(x, cos, sin) }
 
-// Decode widens one stored row, or any whole blocks, to float32.
+// Decode widens one stored row, or any whole blocks, to float32; of I8 and I4,
+// whole rows to turned weights.
 func Decode(t Type, dst []float32, src []byte) { active.rows[t].decode(dst, src) }
 
 // DotRows is

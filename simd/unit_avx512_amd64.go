@@ -20,6 +20,7 @@ func avx512Unit(fs features, vendor cpuid.Vendor) *unit {
 		add: avx512.Add, rmsNorm: avx512.RMSNorm, softmax: avx512.Softmax, siluMul: avx512.SiLUMul,
 		weightedSum: pure.WeightedSum, ropeHalves: avx512.RopeHalves, ropeInterleaved: avx512.RopeInterleaved,
 		rows:     pureUnit.rows,
+		turn:     turnCopy,
 		plan:     func(fast bool) *Plan { return avx512Plan(fs, vendor, fast) },
 		convert:  avx512Convert,
 		toF16:    avx512.ToF16,

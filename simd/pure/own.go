@@ -5,115 +5,318 @@ import (
 	"math"
 )
 
-// The project's own formats hold blocks of 64 weights of a row; a last block is
-// whole, its further elements count as nothing.
+// The project's own formats hold weights that were turned by Hadamard, in rows
+// that are padded with zeros to a multiple of 64 before. A product of turned
+// weights with turned activations is that of the plain ones, and what is
+// quantized has no outliers.
 //
-//	I8  float32 d, 64 int8 q          d * q
-//	I4  bfloat16 d, bfloat16 m, 32 bytes of two nibbles q   d*q + m
+//	I8  groups of 256, or what is left:  float32 d, int8 q      d * q
+//	I4  groups of 128, or what is left:  bfloat16 d, bfloat16 m, then for each 64
+//	    32 bytes of two nibbles q        d*q + m
 //
-// A byte i of I4 holds element i in its low and element i+32 in its high nibble.
+// A byte i of I4's 32 holds element i in its low and element i+32 in its high
+// nibble.
 const (
-	// OwnBlock is the number of weights of a block.
+	// OwnBlock is what rows of I8 and I4 are padded to, and what Hadamard turns.
 	OwnBlock = 64
-	// I8Bytes is the size of a block of I8.
-	I8Bytes = 4 + OwnBlock
-	// I4Bytes is the size of a block of I4.
-	I4Bytes = 4 + OwnBlock/2
+	// I8Group and I4Group are the weights of a scale.
+	I8Group, I4Group = 4 * OwnBlock, 2 * OwnBlock
 )
 
-func checkOwn(op string, n, blockBytes, got int) {
-	if want := (n + OwnBlock - 1) / OwnBlock * blockBytes; want != got {
+// I8Bytes is the size of a row of n weights, a multiple of 64, as I8.
+func I8Bytes(n int) int { return (n+I8Group-1)/I8Group*4 + n }
+
+// I4Bytes is the size of a row of n weights, a multiple of 64, as I4.
+func I4Bytes(n int) int { return (n+I4Group-1)/I4Group*4 + n/2 }
+
+func checkOwn(op string, n, want, got int) {
+	if n%OwnBlock != 0 || want != got {
 		badLen(op, want, got)
 	}
 }
 
-// DecodeI8 is, for each block b of 64 elements,
+// Hadamard is, for each block b of 64 elements of x,
 //
-//	for i := range min(64, n-64*b) {
-//		dst[64*b+i] = d * q[i]
+//	for h := 32; h >= 1; h /= 2 {
+//		for i := range 64 {
+//			if i&h == 0 {
+//				b[i], b[i+h] = b[i]+b[i+h], b[i]-b[i+h]
+//			}
+//		}
 //	}
-func DecodeI8(dst []float32, src []byte) { // dst: (n,), src: (68·⌈n/64⌉,)
-	checkOwn("DecodeI8", len(dst), I8Bytes, len(src))
-	for len(src) >= I8Bytes {
-		b := (*[I8Bytes]byte)(src)
-		d := math.Float32frombits(binary.LittleEndian.Uint32(b[:]))
-		v := dst[:min(OwnBlock, len(dst))]
-		for i := range v {
-			v[i] = d * int8Float[b[4+i]]
+//	for i := range 64 {
+//		b[i] *= 1.0 / 8
+//	}
+//
+// It is orthogonal and its own inverse, but for roundings.
+func Hadamard(x []float32) { // x: (64n,)
+	checkOwn("Hadamard", len(x), 0, 0)
+	for len(x) >= OwnBlock {
+		b := (*[OwnBlock]float32)(x)
+		for h := OwnBlock / 2; h >= 1; h /= 2 {
+			for i := 0; i < OwnBlock; i += 2 * h {
+				for j := i; j < i+h; j++ {
+					u, v := b[j&63], b[(j+h)&63]
+					b[j&63], b[(j+h)&63] = u+v, u-v
+				}
+			}
 		}
-		src, dst = src[I8Bytes:], dst[len(v):]
+		for i := range b {
+			b[i] *= 1.0 / 8
+		}
+		x = x[OwnBlock:]
 	}
 }
 
-// DecodeI4 is, for each block b of 64 elements,
+// DecodeI8 is, for each group of 256 or of what is left,
 //
-//	for i := range min(64, n-64*b) {
-//		dst[64*b+i] = d*q[i] + m
+//	for i := range group {
+//		dst[i] = d * q[i]
 //	}
-func DecodeI4(dst []float32, src []byte) { // dst: (n,), src: (36·⌈n/64⌉,)
-	checkOwn("DecodeI4", len(dst), I4Bytes, len(src))
-	for len(src) >= I4Bytes {
-		b := (*[I4Bytes]byte)(src)
-		d, m := BF16(binary.LittleEndian.Uint16(b[0:])), BF16(binary.LittleEndian.Uint16(b[2:]))
-		v := dst[:min(OwnBlock, len(dst))]
-		low := v[:min(OwnBlock/2, len(v))]
-		for i := range low {
-			low[i] = float32(d*lowNib[b[4+i]]) + m
+func DecodeI8(dst []float32, src []byte) { // dst: (n,), src: (I8Bytes(n),)
+	checkOwn("DecodeI8", len(dst), I8Bytes(len(dst)), len(src))
+	for len(dst) > 0 {
+		d := math.Float32frombits(binary.LittleEndian.Uint32(src))
+		v := dst[:min(I8Group, len(dst))]
+		q := src[4:][:len(v)]
+		for i := range v {
+			v[i] = d * int8Float[q[i]]
 		}
-		high := v[len(low):]
-		for i := range high {
-			high[i] = float32(d*highNib[b[4+i]]) + m
+		src, dst = src[4+len(v):], dst[len(v):]
+	}
+}
+
+// DecodeI4 is, for each group of 128 or of what is left,
+//
+//	for i := range group {
+//		dst[i] = d*q[i] + m
+//	}
+func DecodeI4(dst []float32, src []byte) { // dst: (n,), src: (I4Bytes(n),)
+	checkOwn("DecodeI4", len(dst), I4Bytes(len(dst)), len(src))
+	for len(dst) > 0 {
+		d, m := BF16(binary.LittleEndian.Uint16(src)), BF16(binary.LittleEndian.Uint16(src[2:]))
+		src = src[4:]
+		for left := min(I4Group, len(dst)); left > 0; left -= OwnBlock {
+			v, q := (*[OwnBlock]float32)(dst), (*[OwnBlock / 2]byte)(src)
+			for i := range q {
+				v[i] = float32(d*lowNib[q[i]]) + m
+				v[32+i] = float32(d*highNib[q[i]]) + m
+			}
+			src, dst = src[OwnBlock/2:], dst[OwnBlock:]
 		}
-		src, dst = src[I4Bytes:], dst[len(v):]
 	}
 }
 
 // DotI8 is
 //
 //	return Dot(DecodeI8(w), x)
-func DotI8(w []byte, x []float32) float32 { // w: (68·⌈n/64⌉,), x: (n,)
-	checkOwn("DotI8", len(x), I8Bytes, len(w))
+func DotI8(w []byte, x []float32) float32 { // w: (I8Bytes(n),), x: (n,)
+	checkOwn("DotI8", len(x), I8Bytes(len(x)), len(w))
 	var s0, s1 float32
-	for len(w) >= I8Bytes && len(x) >= OwnBlock {
-		b, v := (*[I8Bytes]byte)(w), (*[OwnBlock]float32)(x)
-		d := math.Float32frombits(binary.LittleEndian.Uint32(b[:]))
-		for i := 0; i < OwnBlock; i += 4 {
-			s0 += float32(float32(d*int8Float[b[4+i]]) * v[i])
-			s1 += float32(float32(d*int8Float[b[5+i]]) * v[i+1])
-			s0 += float32(float32(d*int8Float[b[6+i]]) * v[i+2])
-			s1 += float32(float32(d*int8Float[b[7+i]]) * v[i+3])
+	for len(x) > 0 {
+		d := math.Float32frombits(binary.LittleEndian.Uint32(w))
+		w = w[4:]
+		for left := min(I8Group, len(x)); left > 0; left -= OwnBlock {
+			q, v := (*[OwnBlock]byte)(w), (*[OwnBlock]float32)(x)
+			for i := 0; i < OwnBlock; i += 4 {
+				s0 += float32(float32(d*int8Float[q[i]]) * v[i])
+				s1 += float32(float32(d*int8Float[q[i+1]]) * v[i+1])
+				s0 += float32(float32(d*int8Float[q[i+2]]) * v[i+2])
+				s1 += float32(float32(d*int8Float[q[i+3]]) * v[i+3])
+			}
+			w, x = w[OwnBlock:], x[OwnBlock:]
 		}
-		w, x = w[I8Bytes:], x[OwnBlock:]
 	}
-	var t [OwnBlock]float32
-	DecodeI8(t[:len(x)], w)
-	return dotTail(s0, s1, t[:len(x)], x)
+	return s0 + s1
 }
 
 // DotI4 is
 //
 //	return Dot(DecodeI4(w), x)
-func DotI4(w []byte, x []float32) float32 { // w: (36·⌈n/64⌉,), x: (n,)
-	checkOwn("DotI4", len(x), I4Bytes, len(w))
+func DotI4(w []byte, x []float32) float32 { // w: (I4Bytes(n),), x: (n,)
+	checkOwn("DotI4", len(x), I4Bytes(len(x)), len(w))
 	var s0, s1 float32
-	for len(w) >= I4Bytes && len(x) >= OwnBlock {
-		b, v := (*[I4Bytes]byte)(w), (*[OwnBlock]float32)(x)
-		d, m := BF16(binary.LittleEndian.Uint16(b[0:])), BF16(binary.LittleEndian.Uint16(b[2:]))
-		for i := 0; i < OwnBlock/2; i += 4 {
-			s0 += float32((float32(d*lowNib[b[4+i]]) + m) * v[i])
-			s1 += float32((float32(d*lowNib[b[5+i]]) + m) * v[i+1])
-			s0 += float32((float32(d*lowNib[b[6+i]]) + m) * v[i+2])
-			s1 += float32((float32(d*lowNib[b[7+i]]) + m) * v[i+3])
+	for len(x) > 0 {
+		d, m := BF16(binary.LittleEndian.Uint16(w)), BF16(binary.LittleEndian.Uint16(w[2:]))
+		w = w[4:]
+		for left := min(I4Group, len(x)); left > 0; left -= OwnBlock {
+			q, v := (*[OwnBlock / 2]byte)(w), (*[OwnBlock]float32)(x)
+			for i := 0; i < len(q); i += 2 {
+				s0 += float32((float32(d*lowNib[q[i]]) + m) * v[i])
+				s1 += float32((float32(d*lowNib[q[i+1]]) + m) * v[i+1])
+			}
+			for i := 0; i < len(q); i += 2 {
+				s0 += float32((float32(d*highNib[q[i]]) + m) * v[32+i])
+				s1 += float32((float32(d*highNib[q[i+1]]) + m) * v[33+i])
+			}
+			w, x = w[OwnBlock/2:], x[OwnBlock:]
 		}
-		for i := 0; i < OwnBlock/2; i += 4 {
-			s0 += float32((float32(d*highNib[b[4+i]]) + m) * v[32+i])
-			s1 += float32((float32(d*highNib[b[5+i]]) + m) * v[33+i])
-			s0 += float32((float32(d*highNib[b[6+i]]) + m) * v[34+i])
-			s1 += float32((float32(d*highNib[b[7+i]]) + m) * v[35+i])
-		}
-		w, x = w[I4Bytes:], x[OwnBlock:]
 	}
-	var t [OwnBlock]float32
-	DecodeI4(t[:len(x)], w)
-	return dotTail(s0, s1, t[:len(x)], x)
+	return s0 + s1
+}
+
+// QuantizeI8 makes a row of I8 of turned weights. For each group
+//
+//	d = max(|w|) / 127
+//	q[i] = round(w[i] * min(127/max(|w|), the largest float32)), ties to even
+//
+// It tells whether all weights are finite; else dst is of no use.
+func QuantizeI8(dst []byte, w []float32) bool { // dst: (I8Bytes(n),), w: (n,)
+	checkOwn("QuantizeI8", len(w), I8Bytes(len(w)), len(dst))
+	for len(w) > 0 {
+		v := w[:min(I8Group, len(w))]
+		bits := uint32(0)
+		for _, x := range v {
+			bits = max(bits, math.Float32bits(x)&0x7fffffff)
+		}
+		top := math.Float32frombits(bits)
+		if bits >= 0x7f800000 {
+			return false
+		}
+		binary.LittleEndian.PutUint32(dst, math.Float32bits(top/127))
+		factor := min(127/top, math.MaxFloat32)
+		q := dst[4:][:len(v)]
+		for i, x := range v {
+			q[i] = byte(int8(int32(roundEven(float32(x * factor)))))
+		}
+		w, dst = w[len(v):], dst[4+len(v):]
+	}
+	return true
+}
+
+// roundEven rounds |x| < 2^22 to an integer, ties to even: adding the number whose
+// last bit counts ones does it.
+func roundEven(x float32) float32 {
+	const magic = 3 << 22
+	return float32(x+magic) - magic
+}
+
+// roundBF16 rounds a number to bfloat16, ties to even.
+func roundBF16(x float32) float32 {
+	b := math.Float32bits(x)
+	if x != x {
+		return x
+	}
+	return math.Float32frombits((b + 0x7fff + b>>16&1) &^ 0xffff)
+}
+
+// i4Cuts are what QuantizeI4 tries to cut off a range on either side.
+var i4Cuts = [4]float32{0, 1.0 / 32, 2.0 / 32, 3.0 / 32}
+
+// A Fit says how the line d*q + m fits weights; the sums of SumFit.
+type Fit struct{ Error, Q, QQ, E, QE float32 }
+
+// SumFit is
+//
+//	for i, x := range w {
+//		e := x - m
+//		q := round(clamp(e * factor, 0, 15)), ties to even
+//		r := e - d*q
+//		s[i%16] += {r*r, q, q*q, e, q*e}
+//	}
+//	for _, half := range []int{8, 4, 2, 1} {
+//		for i := range half {
+//			s[i] += s[i+half]
+//		}
+//	}
+//	*fit = s[0]
+func SumFit(fit *Fit, w []float32, d, m, factor float32) { // w: (16n,)
+	var s [5][16]float32
+	for i, x := range w {
+		e := x - m
+		q := roundEven(min(max(e*factor, 0), 15))
+		r := e - float32(d*q)
+		l := i & 15
+		s[0][l] += float32(r * r)
+		s[1][l] += q
+		s[2][l] += float32(q * q)
+		s[3][l] += e
+		s[4][l] += float32(q * e)
+	}
+	for half := 8; half > 0; half /= 2 {
+		for k := range s {
+			for i := range half {
+				s[k][i] += s[k][i+half]
+			}
+		}
+	}
+	*fit = Fit{s[0][0], s[1][0], s[2][0], s[3][0], s[4][0]}
+}
+
+// QuantizeI4 makes a row of I4 of turned weights. The d and m of a group are
+// those of least squared error among
+//
+//	for s := range 4 {
+//		cut := (hi - lo) * s / 32
+//		d, m := (hi-lo-2*cut) / 15, lo + cut
+//		try d, m if s == 0
+//		try the line of least squares through (q[i], w[i]), q those of d and m
+//	}
+//
+// where lo and hi are the group's range and d and m are rounded to bfloat16, and
+//
+//	q[i] = round(clamp((w[i] - m) * min(1/d, the largest float32), 0, 15)), ties to even
+//
+// It tells whether all weights and their range are finite; else dst is of no use.
+// fit is SumFit or its twin.
+func QuantizeI4(dst []byte, w []float32, fit func(fit *Fit, w []float32, d, m, factor float32)) bool { // dst: (I4Bytes(n),), w: (n,)
+	checkOwn("QuantizeI4", len(w), I4Bytes(len(w)), len(dst))
+	for len(w) > 0 {
+		v := w[:min(I4Group, len(w))]
+		w = w[len(v):]
+		d, m, ok := i4Scale(v, fit)
+		if !ok {
+			return false
+		}
+		binary.LittleEndian.PutUint16(dst, uint16(math.Float32bits(d)>>16))
+		binary.LittleEndian.PutUint16(dst[2:], uint16(math.Float32bits(m)>>16))
+		dst = dst[4:]
+		factor := inverse(d)
+		for len(v) > 0 {
+			b, q := (*[OwnBlock]float32)(v), (*[OwnBlock / 2]byte)(dst)
+			for i := range q {
+				low, high := min(max((b[i]-m)*factor, 0), 15), min(max((b[32+i]-m)*factor, 0), 15)
+				q[i] = byte(roundEven(low)) | byte(roundEven(high))<<4
+			}
+			v, dst = v[OwnBlock:], dst[OwnBlock/2:]
+		}
+	}
+	return true
+}
+
+// inverse is 1/d, or the largest number.
+func inverse(d float32) float32 { return min(1/d, math.MaxFloat32) }
+
+// i4Scale finds d and m of a group.
+func i4Scale(v []float32, fit func(fit *Fit, w []float32, d, m, factor float32)) (d, m float32, ok bool) {
+	lo, hi := v[0], v[0]
+	for _, x := range v {
+		lo, hi = min(lo, x), max(hi, x)
+	}
+	width := hi - lo
+	if !(width <= math.MaxFloat32/4) || !(lo >= -math.MaxFloat32/4) || !(hi <= math.MaxFloat32/4) {
+		return 0, 0, false
+	}
+	n, least := float32(len(v)), float32(0)
+	var f Fit
+	for s := range i4Cuts {
+		cut := float32(width * i4Cuts[s])
+		d1, m1 := roundBF16((width-2*cut)/15), roundBF16(lo+cut)
+		fit(&f, v, d1, m1, inverse(d1))
+		if s == 0 {
+			d, m, least = d1, m1, f.Error
+		}
+		det := float32(n*f.QQ) - float32(f.Q*f.Q)
+		if !(det > 0) {
+			continue
+		}
+		d2 := (float32(n*f.QE) - float32(f.Q*f.E)) / det
+		m2 := roundBF16(m1 + (f.E-float32(d2*f.Q))/n)
+		d2 = roundBF16(d2)
+		fit(&f, v, d2, m2, inverse(d2))
+		if f.Error < least {
+			d, m, least = d2, m2, f.Error
+		}
+	}
+	return d, m, true
 }

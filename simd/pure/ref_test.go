@@ -106,8 +106,6 @@ var storedTypes = []storedType{
 	{"Q4_K", 256, 144, DecodeQ4_K, DotQ4_K},
 	{"Q5_K", 256, 176, DecodeQ5_K, DotQ5_K},
 	{"Q6_K", 256, 210, DecodeQ6_K, DotQ6_K},
-	{"I8", OwnBlock, I8Bytes, DecodeI8, DotI8},
-	{"I4", OwnBlock, I4Bytes, DecodeI4, DotI4},
 }
 
 // halves are the places of a block's f16 numbers where they are not 0 alone.
@@ -127,11 +125,6 @@ func (s *storedType) row(r *rand.Rand, n, offset int) []byte {
 			binary.LittleEndian.PutUint32(b[i:], math.Float32bits(v))
 		case "BF16":
 			binary.LittleEndian.PutUint16(b[i:], uint16(math.Float32bits(v)>>16))
-		case "I8":
-			binary.LittleEndian.PutUint32(b[i:], math.Float32bits(v/100))
-		case "I4":
-			binary.LittleEndian.PutUint16(b[i:], uint16(math.Float32bits(v/10)>>16))
-			binary.LittleEndian.PutUint16(b[i+2:], uint16(math.Float32bits(-v)>>16))
 		default: // an f16, or the scale of a block and what may be its minimum
 			at := halves[s.name]
 			if at == nil {
