@@ -60,5 +60,5 @@ func quantizeRow(t Type, row []byte, x []float32) bool {
 	if t == I8 {
 		return pure.QuantizeI8(row, x)
 	}
-	return pure.QuantizeI4(row, x, pure.SumFit)
+	return pure.QuantizeI4(row, x, active.sumFit)
 }

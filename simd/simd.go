@@ -80,12 +80,13 @@ type unit struct {
 	ropeInterleaved func(x, cos, sin []float32)                        // RopeInterleaved
 	rows            [numTypes]rowKernels
 
-	turn     func(dst, src []float32)                // Hadamard of a copy; whole blocks
-	plan     func(fast bool) *Plan                   // nil: all products are dots
-	convert  func(f form, dst []byte, src []float32) // what Rows.Convert does
-	toF16    func(dst []uint16, src []float32)       // rounds, for attention
-	prefetch func(p []byte)                          // asks for what attention reads next
-	read     func(p []byte)                          // loads and forgets; nil: readWords
+	turn     func(dst, src []float32)                               // Hadamard of a copy; whole blocks
+	sumFit   func(fit *pure.Fit, w []float32, d, m, factor float32) // SumFit
+	plan     func(fast bool) *Plan                                  // nil: all products are dots
+	convert  func(f form, dst []byte, src []float32)                // what Rows.Convert does
+	toF16    func(dst []uint16, src []float32)                      // rounds, for attention
+	prefetch func(p []byte)                                         // asks for what attention reads next
+	read     func(p []byte)                                         // loads and forgets; nil: readWords
 }
 
 // rowKernels read one stored row of a weight type. dotRow(w, x) has the bits of
@@ -100,7 +101,7 @@ var pureUnit = unit{
 	dot:  pure.Dot, dot2: pure.Dot2, dot3: pure.Dot3,
 	add: pure.Add, rmsNorm: pure.RMSNorm, softmax: softmaxScaled, siluMul: pure.SiLUMul,
 	weightedSum: pure.WeightedSum, ropeHalves: pure.RopeHalves, ropeInterleaved: pure.RopeInterleaved,
-	turn: turnCopy,
+	turn: turnCopy, sumFit: pure.SumFit,
 	rows: [numTypes]rowKernels{
 		F32:  {pure.DecodeF32, pure.DotF32},
 		F16:  {pure.DecodeF16, pure.DotF16},

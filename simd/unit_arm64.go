@@ -21,6 +21,8 @@ func chooseUnit(fs features) *unit {
 		add: neon.Add, rmsNorm: neon.RMSNorm, softmax: neon.Softmax, siluMul: neon.SiLUMul,
 		weightedSum: pure.WeightedSum, ropeHalves: neon.RopeHalves, ropeInterleaved: neon.RopeInterleaved,
 		rows:     pureUnit.rows,
+		turn:     turnCopy,
+		sumFit:   pure.SumFit,
 		plan:     func(fast bool) *Plan { return neonPlan(fs, fast) },
 		convert:  neonConvert,
 		toF16:    neon.ToF16,

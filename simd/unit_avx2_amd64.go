@@ -18,6 +18,8 @@ func avx2Unit() *unit {
 		add: avx2.Add, rmsNorm: avx2.RMSNorm, softmax: avx2.Softmax, siluMul: avx2.SiLUMul,
 		weightedSum: pure.WeightedSum, ropeHalves: avx2.RopeHalves, ropeInterleaved: avx2.RopeInterleaved,
 		rows:     pureUnit.rows,
+		turn:     turnCopy,
+		sumFit:   pure.SumFit,
 		plan:     avx2Plan,
 		convert:  avx2Convert,
 		toF16:    avx2.ToF16,

@@ -4,6 +4,7 @@ package simd
 
 import (
 	"fmt"
+	"unsafe"
 
 	"github.com/klauspost/cpuid/v2"
 
@@ -19,8 +20,11 @@ func avx512Unit(fs features, vendor cpuid.Vendor) *unit {
 		dot:  pure.Dot, dot2: pure.Dot2, dot3: pure.Dot3,
 		add: avx512.Add, rmsNorm: avx512.RMSNorm, softmax: avx512.Softmax, siluMul: avx512.SiLUMul,
 		weightedSum: pure.WeightedSum, ropeHalves: avx512.RopeHalves, ropeInterleaved: avx512.RopeInterleaved,
-		rows:     pureUnit.rows,
-		turn:     turnCopy,
+		rows: pureUnit.rows,
+		turn: avx512.Hadamard,
+		sumFit: func(fit *pure.Fit, w []float32, d, m, factor float32) {
+			avx512.SumFit((*[5]float32)(unsafe.Pointer(fit)), w, &[3]float32{d, m, factor})
+		},
 		plan:     func(fast bool) *Plan { return avx512Plan(fs, vendor, fast) },
 		convert:  avx512Convert,
 		toF16:    avx512.ToF16,
@@ -33,6 +37,7 @@ func avx512Unit(fs features, vendor cpuid.Vendor) *unit {
 // as fast as widening and FMA.
 func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
 	const fma, vnni, pairs = "FMA, float32 activations", "VNNI, int8 activations in blocks of 32", "VDPBF16PS, bfloat16 activations"
+	const turned, own = "FMA, turned float32 activations", "VNNI, turned int8 activations in groups of 256"
 	p := &Plan{Fast: fast}
 	p.kernels = [numTypes]*kernel{
 		F32:  {what: fma, per: 1, run: avx512.F32.Run, wide: avx512.F32Wide.Run},
@@ -46,6 +51,8 @@ func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
 		Q4_K: {what: fma, per: 256, run: avx512.ExactQ4_K.Run, wide: avx512.ExactQ4_KWide.Run},
 		Q5_K: {what: fma, per: 256, run: avx512.ExactQ5_K.Run, wide: avx512.ExactQ5_KWide.Run},
 		Q6_K: {what: fma, per: 256, run: avx512.ExactQ6_K.Run, wide: avx512.ExactQ6_KWide.Run},
+		I8:   {what: turned, form: formTurned, per: pure.OwnBlock, run: avx512.ExactI8.Run, wide: avx512.ExactI8Wide.Run},
+		I4:   {what: turned, form: formTurned, per: pure.OwnBlock, run: avx512.ExactI4.Run, wide: avx512.ExactI4Wide.Run},
 	}
 	p.kv = p.kernels[F32]
 	if !fast {
@@ -62,6 +69,8 @@ func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
 		p.kernels[Q4_K] = &kernel{what: vnni, form: formSum, per: 256, run: avx512.Int8Q4_K.Run}
 		p.kernels[Q5_K] = &kernel{what: vnni, form: formSum, per: 256, run: avx512.Int8Q5_K.Run}
 		p.kernels[Q6_K] = &kernel{what: vnni, form: formHalves32, per: 256, run: avx512.Int8Q6_K.Run}
+		p.kernels[I8] = &kernel{what: own, form: formOwn, per: pure.OwnBlock, run: avx512.Int8I8.Run}
+		p.kernels[I4] = &kernel{what: own, form: formOwn, per: pure.OwnBlock, run: avx512.Int8I4.Run}
 	default:
 		p.why = append(p.why, "no VNNI: quantized types as in exact mode")
 	}
@@ -91,6 +100,8 @@ func avx512Convert(f form, dst []byte, src []float32) {
 		avx512.QuantizeHalves(dst, src, -32)
 	case formSum:
 		avx512.QuantizeSum(dst, src)
+	case formOwn:
+		avx512.QuantizeOwn(dst, src)
 	default:
 		panic(fmt.Sprintf("simd: no conversion to form %d", f))
 	}

@@ -42,6 +42,7 @@ func main() {
 	write("vectors", neonVectors())
 	write("kquants", kquants512())
 	write("kquants", kquants256())
+	write("own", own512())
 	for _, u := range []*unit{&avx512, &avx2} {
 		write("tiles", tiles(u))
 		write("vectors", vectors(u))
@@ -118,6 +119,24 @@ func kquants512() *asm {
 				write: func(mr, _ int) { a.int8K(q, mr) }})
 	}
 	a.kinds(kinds)
+	return a
+}
+
+// own512 are the tiles of ownKinds and what makes their operands.
+func own512() *asm {
+	a := newAsm(&avx512)
+	var kinds []tileKind
+	for _, q := range ownKinds {
+		kinds = append(kinds,
+			tileKind{table: "Exact" + q.name, name: "exact" + q.name, doc: q.exact, rows: rowCounts, wide: wideCounts,
+				write: func(mr, panels int) { a.ownExact(q, mr, panels) }},
+			tileKind{table: "Int8" + q.name, name: "int8" + q.name, doc: q.int8, rows: rowCounts,
+				write: func(mr, _ int) { a.ownInt8(q, mr) }})
+	}
+	a.kinds(kinds)
+	a.hadamard()
+	a.quantizeOwn()
+	a.sumFit()
 	return a
 }
 

@@ -6,9 +6,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/klauspost/cpuid/v2"
 
+	"github.com/llama-go/llama-go/simd/pure"
 	"github.com/llama-go/llama-go/simd/reftest"
 )
 
@@ -35,6 +37,8 @@ func tiles() []reftest.Tile {
 		{Kind: reftest.ExactQ4_K, Run: ExactQ4_K.Run},
 		{Kind: reftest.ExactQ5_K, Run: ExactQ5_K.Run},
 		{Kind: reftest.ExactQ6_K, Run: ExactQ6_K.Run},
+		{Kind: reftest.ExactI8, Run: ExactI8.Run},
+		{Kind: reftest.ExactI4, Run: ExactI4.Run},
 	}
 	if cpuid.CPU.VendorID == cpuid.AMD && cpuid.CPU.Supports(cpuid.AVX512BF16) {
 		all = append(all, reftest.Tile{Kind: reftest.BF16Pairs, Run: BF16Pairs.Run})
@@ -48,7 +52,9 @@ func tiles() []reftest.Tile {
 			reftest.Tile{Kind: reftest.Int8Q5_1, Run: Int8Q5_1.Run},
 			reftest.Tile{Kind: reftest.Int8Q4_K, Run: Int8Q4_K.Run},
 			reftest.Tile{Kind: reftest.Int8Q5_K, Run: Int8Q5_K.Run},
-			reftest.Tile{Kind: reftest.Int8Q6_K, Run: Int8Q6_K.Run})
+			reftest.Tile{Kind: reftest.Int8Q6_K, Run: Int8Q6_K.Run},
+			reftest.Tile{Kind: reftest.Int8I8, Run: Int8I8.Run},
+			reftest.Tile{Kind: reftest.Int8I4, Run: Int8I4.Run})
 	}
 	return all
 }
@@ -67,6 +73,8 @@ func wideTiles() []reftest.WideTile {
 		{Kind: reftest.ExactQ4_K, MaxRows: MaxWideRows, Run: ExactQ4_KWide.Run},
 		{Kind: reftest.ExactQ5_K, MaxRows: MaxWideRows, Run: ExactQ5_KWide.Run},
 		{Kind: reftest.ExactQ6_K, MaxRows: MaxWideRows, Run: ExactQ6_KWide.Run},
+		{Kind: reftest.ExactI8, MaxRows: MaxWideRows, Run: ExactI8Wide.Run},
+		{Kind: reftest.ExactI4, MaxRows: MaxWideRows, Run: ExactI4Wide.Run},
 	}
 }
 
@@ -111,4 +119,14 @@ func TestToBF16(t *testing.T) {
 		t.Skip("no AVX512_BF16")
 	}
 	reftest.ToBF16(t, ToBF16)
+}
+
+func TestOwnVectors(t *testing.T) {
+	needAVX512(t)
+	v := reftest.OwnVectors{Hadamard: Hadamard, QuantizeOwn: QuantizeOwn,
+		SumFit: func(fit *pure.Fit, w []float32, d, m, factor float32) {
+			SumFit((*[5]float32)(unsafe.Pointer(fit)), w, &[3]float32{d, m, factor})
+		}}
+	t.Run("Bits", v.Test)
+	t.Run("NoNumber", v.NoNumber)
 }

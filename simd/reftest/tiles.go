@@ -26,8 +26,8 @@ func Tiles(t *testing.T, tiles []Tile) {
 	for _, ref := range tiles {
 		t.Run(ref.Name, func(t *testing.T) {
 			for rows := 1; rows <= 27; rows++ {
-				for _, k := range []int{32, 96, 160, 8, 24, 256, 512} {
-					if k%ref.Per == 0 && (k < 256 || ref.Per == 256 && (k == 256 || rows%4 == 1)) {
+				for _, k := range depths(ref.Per) {
+					if ref.Per < 256 || k == 256 || rows%4 == 1 {
 						checkTile(t, r, &ref, rows, k, rows%2)
 					}
 				}
@@ -47,6 +47,20 @@ func LongTiles(t *testing.T, tiles []Tile) {
 				}
 			}
 		})
+	}
+}
+
+// depths are numbers of k of a kind whose tiles count per of them as one.
+func depths(per int) []int {
+	switch per {
+	case 256:
+		return []int{256, 512}
+	case 64:
+		return []int{64, 128, 192, 320, 448, 576}
+	case 32:
+		return []int{32, 96, 160}
+	default:
+		return []int{32, 96, 160, 8, 24}
 	}
 }
 
