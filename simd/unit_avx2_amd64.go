@@ -34,12 +34,12 @@ func avx2Plan(fast bool) *Plan {
 	const fma, bytes = "FMA, float32 activations", "VPMADDUBSW, int8 activations in blocks of 32"
 	p := &Plan{Fast: fast}
 	p.kernels = [numTypes]*kernel{
-		F32:  {what: fma, per: 1, run: avx2.F32.Run},
-		F16:  {what: fma, per: 1, run: avx2.F16.Run},
-		BF16: {what: fma, per: 1, run: avx2.BF16.Run},
-		Q8_0: {what: fma, per: 32, run: avx2.ExactQ8_0.Run},
-		Q4_0: {what: fma, per: 32, run: avx2.ExactQ4_0.Run},
-		Q4_1: {what: fma, per: 32, run: avx2.ExactQ4_1.Run},
+		F32:  {what: fma, per: 1, run: avx2.F32.Run, wide: avx2.F32Wide.Run},
+		F16:  {what: fma, per: 1, run: avx2.F16.Run, wide: avx2.F16Wide.Run},
+		BF16: {what: fma, per: 1, run: avx2.BF16.Run, wide: avx2.BF16Wide.Run},
+		Q8_0: {what: fma, per: 32, run: avx2.ExactQ8_0.Run, wide: avx2.ExactQ8_0Wide.Run},
+		Q4_0: {what: fma, per: 32, run: avx2.ExactQ4_0.Run, wide: avx2.ExactQ4_0Wide.Run},
+		Q4_1: {what: fma, per: 32, run: avx2.ExactQ4_1.Run, wide: avx2.ExactQ4_1Wide.Run},
 		Q5_0: {what: fma, per: 32, run: avx2.ExactQ5_0.Run},
 		Q5_1: {what: fma, per: 32, run: avx2.ExactQ5_1.Run},
 		Q4_K: {what: fma, per: 256, run: avx2.ExactQ4_K.Run},
@@ -50,7 +50,7 @@ func avx2Plan(fast bool) *Plan {
 	if !fast {
 		return p
 	}
-	p.kv = &kernel{what: fma, per: 1, half: true, run: avx2.F16.Run}
+	p.kv = &kernel{what: fma, per: 1, half: true, run: avx2.F16.Run, wide: avx2.F16Wide.Run}
 	p.kernels[Q8_0] = &kernel{what: bytes, form: formBias128, per: 32, run: avx2.Int8Q8_0.Run}
 	p.kernels[Q4_0] = &kernel{what: bytes, form: formBias8, per: 32, run: avx2.Int8Q4_0.Run}
 	p.kernels[Q4_1] = &kernel{what: bytes, form: formSum, per: 32, run: avx2.Int8Q4_1.Run}

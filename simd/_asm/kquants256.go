@@ -58,7 +58,7 @@ func (a *asm) subScales256(q kquant) {
 			a.i("VMOVUPS Y%d, %d(SP)", z, (at+s)*stackFloats256)
 		}
 	}
-	a.i("VCVTPH2PS %s, Y%d", head(0, 0, 1), d)
+	a.i("VCVTPH2PS %s, Y%d", at256(0, 2, 0, 1), d)
 	if q.bits == 6 {
 		for i := range 4 {
 			a.i("VMOVDQU %d(%s), Y%d", 32+i*laneBytes, panelReg, w)
@@ -66,7 +66,7 @@ func (a *asm) subScales256(q kquant) {
 		}
 		return
 	}
-	a.i("VCVTPH2PS %s, Y%d", head(32, 0, 1), dmin)
+	a.i("VCVTPH2PS %s, Y%d", at256(32, 2, 0, 1), dmin)
 	a.i("VXORPS %s, Y%d, Y%d", a.constant(0x80000000, 0), dmin, dmin)
 	a.i("VMOVDQU %d(%s), Y%d", 64+2*laneBytes, panelReg, rest)
 	for i, by := range []int{d, dmin} {
@@ -161,7 +161,7 @@ func (a *asm) decodeK(q kquant) {
 					s, o := q.scale256(sub, e)
 					switch {
 					case !q.super:
-						a.i("VCVTPH2PS %s, Y%d", head(0, 0, 1), scale)
+						a.i("VCVTPH2PS %s, Y%d", at256(0, 2, 0, 1), scale)
 					default:
 						a.i("VMOVUPS %s, Y%d", s, scale)
 					}
@@ -169,7 +169,7 @@ func (a *asm) decodeK(q kquant) {
 					case !q.minima:
 						a.i("VMULPS %s, Y%d, Y%d", a.constant(math.Float32bits(-q.bias), 0), scale, offset)
 					case !q.super:
-						a.i("VCVTPH2PS %s, Y%d", head(32, 0, 1), offset)
+						a.i("VCVTPH2PS %s, Y%d", at256(32, 2, 0, 1), offset)
 					default:
 						a.i("VMOVUPS %s, Y%d", o, offset)
 					}
@@ -192,7 +192,7 @@ func (a *asm) decodeK(q kquant) {
 // bits 8 dwords, 16·15·127 = 30480; of 5 bits 4, 8·31·127 = 31496; of 6 bits 2,
 // 4·63·127 = 32004, all below 1<<15.
 func (a *asm) int8K256(q kquant, mr int) {
-	a.beginK256(q, func() { a.beginTile256("int8"+q.name, mr, 1) })
+	a.beginK256(q, func() { a.beginVectors("int8"+q.name, mr) })
 	ones := a.constant(0x00010001, 0)
 	size := map[int]int{4: 8, 5: 4, 6: 2}[q.bits]
 	a.blocks256(q, func(off int) {
@@ -246,7 +246,7 @@ func (a *asm) int8K256(q kquant, mr int) {
 					if q.super {
 						a.i("VFMADD231PS %s, Y%d, Y%d", offset, kX, m)
 					} else {
-						a.i("VCVTPH2PS %s, Y%d", head(32, 0, 1), kScale256)
+						a.i("VCVTPH2PS %s, Y%d", at256(32, 2, 0, 1), kScale256)
 						a.i("VFMADD231PS Y%d, Y%d, Y%d", kScale256, kX, m)
 					}
 					dot(m, kSum, kMore, 0, 8, 0)
@@ -257,7 +257,7 @@ func (a *asm) int8K256(q kquant, mr int) {
 				if q.super {
 					a.i("VMULPS %s, Y%d, Y%d", scale, kX, kX)
 				} else {
-					a.i("VCVTPH2PS %s, Y%d", head(0, 0, 1), kScale256)
+					a.i("VCVTPH2PS %s, Y%d", at256(0, 2, 0, 1), kScale256)
 					a.i("VMULPS Y%d, Y%d, Y%d", kScale256, kX, kX)
 				}
 				a.i("VFMADD231PS Y%d, Y%d, Y%d", kX, kSum, m)
@@ -268,7 +268,7 @@ func (a *asm) int8K256(q kquant, mr int) {
 			a.i("ADDQ $%d, %s", q.subs()*q.actBytes(), baseRegs[b])
 		}
 	})
-	a.endTile256(mr, 1)
+	a.endVectors(mr)
 }
 
 // kquants256 are the tiles of kquants.

@@ -159,8 +159,8 @@ func (a *asm) kinds512() (kinds []tileKind) {
 // kinds256 are those of 512 bits but the pairs of bfloat16.
 func (a *asm) kinds256() (kinds []tileKind) {
 	for _, k := range floatKinds[:3] {
-		kinds = append(kinds, tileKind{table: k.table, name: k.name, doc: k.doc, rows: floatRows256,
-			write: func(mr, _ int) { a.floatTile256(k, mr) }})
+		kinds = append(kinds, tileKind{table: k.table, name: k.name, doc: k.doc, rows: floatRows256, wide: wideCounts,
+			write: func(mr, panels int) { a.floatTile256(k, mr, panels) }})
 	}
 	for _, q := range quants {
 		exact, int8 := q.docs()
@@ -169,9 +169,9 @@ func (a *asm) kinds256() (kinds []tileKind) {
 			rows = rows[:4]
 		}
 		kinds = append(kinds,
-			tileKind{table: "Exact" + q.name, name: "exact" + q.name, doc: exact, rows: exactRows256,
+			tileKind{table: "Exact" + q.name, name: "exact" + q.name, doc: exact, rows: exactRows256, wide: wideCounts,
 				decoder: fmt.Sprintf("decode%s, 32, %d", q.name, q.blockBytes()), decode: func() { a.decodeBlocks(q) },
-				write: func(mr, _ int) { a.exactTile256(q, mr) }},
+				write: func(mr, panels int) { a.exactTile256(q, mr, panels) }},
 			tileKind{table: "Int8" + q.name, name: "int8" + q.name, doc: int8, rows: rows,
 				write: func(mr, _ int) { a.int8Tile256(q, mr) }})
 	}

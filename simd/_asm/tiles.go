@@ -71,7 +71,7 @@ func (a *asm) beginTile(name string, mr, panels int) {
 		a.i("MOVQ ahead+64(FP), %s", aheadReg)
 		a.i("ADDQ %s, %s", panelReg, aheadReg)
 	}
-	a.start(mr, panels)
+	a.start(mr, panels*a.parts)
 }
 
 // loadTile reads the arguments of a tile; acc is in R13.
@@ -151,7 +151,7 @@ func (a *asm) finish(mr, vectors int) {
 
 // endTile writes the accumulators to c and returns.
 func (a *asm) endTile(mr, panels int) {
-	a.finish(mr, panels)
+	a.finish(mr, panels*a.parts)
 	a.ret()
 }
 

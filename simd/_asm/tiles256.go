@@ -19,19 +19,15 @@ var (
 // headReg brings the address of that vector's weights back to its 16-bit scales.
 const offsetReg, headReg = "SI", "R11"
 
-// beginTile256 begins a tile that computes width of the panel's two vectors at
-// once: one after the other where width is 1.
-func (a *asm) beginTile256(name string, mr, width int) {
+// beginVectors begins a tile that computes one of the panel's vectors after the
+// other.
+func (a *asm) beginVectors(name string, mr int) {
 	a.fn(fmt.Sprintf("%sx%d", name, mr), tileArgs)
-	if width == 1 {
-		a.i("XORL %s, %s", offsetReg, offsetReg)
-		a.label("vector")
-	}
+	a.i("XORL %s, %s", offsetReg, offsetReg)
+	a.label("vector")
 	a.loadTile()
-	if width == 1 {
-		a.oneVector()
-	}
-	a.start(mr, width)
+	a.oneVector()
+	a.start(mr, 1)
 }
 
 // oneVector moves what was read from the arguments on to the vector that is
@@ -51,138 +47,226 @@ func (a *asm) nextVector() {
 	a.i("JLT vector")
 }
 
-func (a *asm) endTile256(mr, width int) {
-	a.finish(mr, width)
-	if width == 1 {
-		a.nextVector()
-	}
+func (a *asm) endVectors(mr int) {
+	a.finish(mr, 1)
+	a.nextVector()
 	a.ret()
 }
 
+// at256 addresses byte off of the panel, of 16 lanes of size bytes, for vector v of
+// width: of the one that is computed, of the panel's two, of two panels' four.
+func at256(off, size, v, width int) mem {
+	switch {
+	case width > 1:
+		return weights(v/2, off+8*size*(v%2))
+	case size == 2:
+		return mem{off, panelReg, headReg, 1}
+	}
+	return mem{disp: off, base: panelReg}
+}
+
 // floatTile256 takes n, a multiple of floatSteps, elements of k.
-func (a *asm) floatTile256(kind floatKind, mr int) {
-	const floatSteps, w, x = 8, 12, 14
-	a.beginTile256(kind.name, mr, 2)
+func (a *asm) floatTile256(kind floatKind, mr, panels int) {
+	const floatSteps = 8
+	a.beginTile(kind.name, mr, panels)
+	vectors := 2 * panels
 	upper := ""
 	if kind.name == "bf16" {
-		upper = a.constant(0xffff0000, w)
+		upper = a.constant(0xffff0000, 0)
+	}
+	weight := func(k, v, z int) {
+		switch kind.name {
+		case "f32":
+			a.i("VMOVUPS %s, Y%d", at256(k*64, 4, v, vectors), z)
+		case "f16":
+			a.i("VCVTPH2PS %s, Y%d", at256(k*32, 2, v, vectors), z)
+		case "bf16":
+			a.i("VMOVDQU %s, Y%d", at256(k/2*64, 4, v, vectors), z)
+			if k%2 == 0 {
+				a.i("VPSLLD $16, Y%d, Y%d", z, z)
+			} else {
+				a.i("VPAND %s, Y%d, Y%d", upper, z, z)
+			}
+		}
 	}
 	a.label("loop")
 	for k := range floatSteps {
-		for p := range 2 {
-			switch kind.name {
-			case "f32":
-				a.i("VMOVUPS %s, Y%d", mem{disp: k*64 + p*32, base: panelReg}, w+p)
-			case "f16":
-				a.i("VCVTPH2PS %s, Y%d", mem{disp: k*32 + p*16, base: panelReg}, w+p)
-			case "bf16":
-				a.i("VMOVDQU %s, Y%d", mem{disp: k/2*64 + p*32, base: panelReg}, w+p)
-				if k%2 == 0 {
-					a.i("VPSLLD $16, Y%d, Y%d", w+p, w+p)
-				} else {
-					a.i("VPAND %s, Y%d, Y%d", upper, w+p, w+p)
+		if k*kind.wBytes%laneBytes == 0 {
+			a.prefetchAhead(panels, k*kind.wBytes, laneBytes)
+		}
+		if panels == 2 {
+			const x, w = 12, 15
+			for m := range mr {
+				a.i("VBROADCASTSS %s, Y%d", row(m, 4*k), x+m)
+			}
+			for v := range vectors {
+				weight(k, v, w)
+				for m := range mr {
+					a.i("VFMADD231PS Y%d, Y%d, Y%d", w, x+m, mr*v+m)
 				}
 			}
+			continue
+		}
+		const w, x = 12, 14
+		for v := range vectors {
+			weight(k, v, w+v)
 		}
 		for m := range mr {
 			a.i("VBROADCASTSS %s, Y%d", row(m, 4*k), x)
-			for p := range 2 {
-				a.i("VFMADD231PS Y%d, Y%d, Y%d", w+p, x, mr*p+m)
+			for v := range vectors {
+				a.i("VFMADD231PS Y%d, Y%d, Y%d", w+v, x, mr*v+m)
 			}
 		}
 	}
-	a.next(mr, 1, floatSteps*kind.xBytes, floatSteps*kind.wBytes, floatSteps)
-	a.endTile256(mr, 2)
-}
-
-// head addresses byte off of a header's part p.
-func head(off, p, width int) mem {
-	if width == 2 {
-		return mem{disp: off + 16*p, base: panelReg}
-	}
-	return mem{off, panelReg, headReg, 1}
+	a.next(mr, panels, floatSteps*kind.xBytes, floatSteps*kind.wBytes, floatSteps)
+	a.endTile(mr, panels)
 }
 
 // decoder256 emits the decoding of blocks to float32, w = fma(q, scale, offset).
 type decoder256 struct {
 	*asm
 	quant
-	width         int
-	w, offset, sc int // registers from these on, one for each vector
+	width         int // vectors
+	offset, scale int // registers from these on, one for each vector
 	mask, neg     string
 }
 
-// decoder takes width·3 registers below top.
+// decoder takes 2·width registers below top.
 func (a *asm) decoder(q quant, width, top int) decoder256 {
-	return decoder256{a, q, width, top - width, top - 2*width, top - 3*width,
-		a.constant(q.mask, 16), a.constant(math.Float32bits(-q.bias), 16)}
+	return decoder256{a, q, width, top - width, top - 2*width,
+		a.constant(q.mask, 0), a.constant(math.Float32bits(-q.bias), 0)}
 }
 
 // head reads the block's scales and offsets.
 func (d *decoder256) head() {
-	for p := range d.width {
-		d.i("VCVTPH2PS %s, Y%d", head(0, p, d.width), d.sc+p)
+	for v := range d.width {
+		d.i("VCVTPH2PS %s, Y%d", at256(0, 2, v, d.width), d.scale+v)
 		if d.minima {
-			d.i("VCVTPH2PS %s, Y%d", head(32, p, d.width), d.offset+p)
+			d.i("VCVTPH2PS %s, Y%d", at256(32, 2, v, d.width), d.offset+v)
 		} else {
-			d.i("VMULPS %s, Y%d, Y%d", d.neg, d.sc+p, d.offset+p)
+			d.i("VMULPS %s, Y%d, Y%d", d.neg, d.scale+v, d.offset+v)
 		}
 	}
 }
 
-// weights decodes element k of the block.
-func (d *decoder256) weights(k int) {
+// weight decodes element k of the block for vector v into register w.
+func (d *decoder256) weight(k, v, w int) {
 	n := 4 * d.groups()
 	shift := 8*(k%4) + 4*(k/n)
-	for p := range d.width {
-		w := d.w + p
-		d.i("VMOVDQU %s, Y%d", mem{disp: d.header + laneBytes*(k%n/4) + 32*p, base: panelReg}, w)
-		if shift != 0 {
-			d.i("VPSRLD $%d, Y%d, Y%d", shift, w, w)
-		}
-		if shift+d.bits != 32 {
-			d.i("VPAND %s, Y%d, Y%d", d.mask, w, w)
-		}
-		d.i("VCVTDQ2PS Y%d, Y%d", w, w)
-		d.i("VFMADD213PS Y%d, Y%d, Y%d", d.offset+p, d.sc+p, w)
+	d.i("VMOVDQU %s, Y%d", at256(d.header+laneBytes*(k%n/4), 4, v, d.width), w)
+	if shift != 0 {
+		d.i("VPSRLD $%d, Y%d, Y%d", shift, w, w)
 	}
+	if shift+d.bits != 32 {
+		d.i("VPAND %s, Y%d, Y%d", d.mask, w, w)
+	}
+	d.i("VCVTDQ2PS Y%d, Y%d", w, w)
+	d.i("VFMADD213PS Y%d, Y%d, Y%d", d.offset+v, d.scale+v, w)
 }
 
-// exactTile256 is exactTile.
-func (a *asm) exactTile256(q quant, mr int) {
+// exactTile256 is exactTile. Of two panels it computes one row at once; with more
+// rows one panel after the other keeps the multiplier as busy.
+func (a *asm) exactTile256(q quant, mr, panels int) {
 	const x = 15
-	width := 2
-	if mr > 4 {
+	name, width := "exact"+q.name, 2
+	switch {
+	case panels == 2 && mr == 1:
+		width = 4
+		a.beginTile(name, mr, 2)
+	case panels == 2:
+		a.beginPanels(name, mr)
+	case mr > 4:
 		width = 1
+		a.beginVectors(name, mr)
+	default:
+		a.beginTile(name, mr, 1)
 	}
-	a.beginTile256("exact"+q.name, mr, width)
-	d := a.decoder(q, width, x)
 	a.label("loop")
-	d.head()
-	for k := range 32 {
-		d.weights(k)
-		for m := range mr {
-			a.i("VBROADCASTSS %s, Y%d", row(m, 4*k), x)
-			for p := range width {
-				a.i("VFMADD231PS Y%d, Y%d, Y%d", d.w+p, x, mr*p+m)
+	ahead := 0
+	if panels == 2 {
+		for ; ahead < q.blockBytes(); ahead += laneBytes {
+			a.i("PREFETCHT1 %d(%s)", ahead, aheadReg)
+			if width == 4 {
+				a.i("PREFETCHT1 %d(%s)(%s*1)", ahead, aheadReg, nextReg)
 			}
 		}
 	}
-	a.next(mr, 1, 32*4, q.blockBytes(), 1)
-	a.endTile256(mr, width)
+	top := x - width
+	if width == 4 {
+		top = x - 1
+	}
+	d := a.decoder(q, width, top)
+	d.head()
+	for k := range 32 {
+		if width == 4 {
+			a.i("VBROADCASTSS %s, Y%d", row(0, 4*k), x)
+			for v := range width {
+				d.weight(k, v, top)
+				a.i("VFMADD231PS Y%d, Y%d, Y%d", top, x, v)
+			}
+			continue
+		}
+		for v := range width {
+			d.weight(k, v, top+v)
+		}
+		for m := range mr {
+			a.i("VBROADCASTSS %s, Y%d", row(m, 4*k), x)
+			for v := range width {
+				a.i("VFMADD231PS Y%d, Y%d, Y%d", top+v, x, mr*v+m)
+			}
+		}
+	}
+	a.next(mr, panels, 32*4, q.blockBytes(), 1)
+	switch {
+	case width == 1:
+		a.endVectors(mr)
+	case width == 2 && panels == 2:
+		a.endPanels(mr)
+	default:
+		a.endTile(mr, panels)
+	}
+}
+
+// panelCount is the panel that a tile of one panel after the other computes.
+const panelCount = "R10"
+
+// beginPanels begins a tile of two panels that computes one after the other.
+func (a *asm) beginPanels(name string, mr int) {
+	a.fn(fmt.Sprintf("%sx%dx2", name, mr), wideArgs)
+	a.i("XORL %s, %s", panelCount, panelCount)
+	a.label("panel")
+	a.loadTile()
+	a.i("MOVQ next+56(FP), %s", nextReg)
+	a.i("MOVQ ahead+64(FP), %s", aheadReg)
+	a.i("TESTQ %s, %s", panelCount, panelCount)
+	a.i("JZ first")
+	a.i("ADDQ %s, %s", nextReg, panelReg)
+	a.i("ADDQ $%d, %s", laneBytes, cReg)
+	a.label("first")
+	a.i("ADDQ %s, %s", panelReg, aheadReg)
+	a.start(mr, 2)
+}
+
+func (a *asm) endPanels(mr int) {
+	a.finish(mr, 2)
+	a.i("INCQ %s", panelCount)
+	a.i("CMPQ %s, $2", panelCount)
+	a.i("JLT panel")
+	a.ret()
 }
 
 // decodeBlocks writes n blocks as a panel of float32.
 func (a *asm) decodeBlocks(q quant) {
+	const w = 15
 	a.fn("decode"+q.name, "(n int, w, dst unsafe.Pointer)")
 	a.load("n:"+countReg, "w:"+panelReg, "dst:"+cReg)
-	d := a.decoder(q, 2, 15)
+	d := a.decoder(q, 2, w)
 	a.label("loop")
 	d.head()
 	for k := range 32 {
-		d.weights(k)
-		for p := range 2 {
-			a.i("VMOVUPS Y%d, %d(%s)", d.w+p, laneBytes*k+32*p, cReg)
+		for v := range 2 {
+			d.weight(k, v, w)
+			a.i("VMOVUPS Y%d, %d(%s)", w, laneBytes*k+32*v, cReg)
 		}
 	}
 	a.i("ADDQ $%d, %s", 32*laneBytes, cReg)
@@ -202,8 +286,10 @@ func (a *asm) int8Tile256(q quant, mr int) {
 	width := 2
 	if mr*(2+digits)+2+1+digits-1 > 16 {
 		width = 1
+		a.beginVectors("int8"+q.name, mr)
+	} else {
+		a.beginTile("int8"+q.name, mr, 1)
 	}
-	a.beginTile256("int8"+q.name, mr, width)
 	const x, low, high, t = 15, 14, 13, 12
 	ones, sixteens, nibbles := a.constant(0x00010001, x), a.constant(0x00100010, x), a.constant(0x0f0f0f0f, x)
 	sum := func(m, digit int) int { return mr*(width+digit) + m }
@@ -218,7 +304,7 @@ func (a *asm) int8Tile256(q quant, mr int) {
 	a.label("loop")
 	for p := range width {
 		for g := range q.groups() {
-			a.i("VMOVDQU %s, Y%d", mem{disp: q.header + laneBytes*g + 32*p, base: panelReg}, low)
+			a.i("VMOVDQU %s, Y%d", at256(q.header+laneBytes*g, 4, p, width), low)
 			a.i("VPSRLD $4, Y%d, Y%d", low, high)
 			a.i("VPAND %s, Y%d, Y%d", nibbles, low, low)
 			a.i("VPAND %s, Y%d, Y%d", nibbles, high, high)
@@ -252,13 +338,13 @@ func (a *asm) int8Tile256(q quant, mr int) {
 			a.i("VCVTDQ2PS Y%d, Y%d", z, z)
 		}
 		if q.minima {
-			a.i("VCVTPH2PS %s, Y%d", head(32, p, width), low)
+			a.i("VCVTPH2PS %s, Y%d", at256(32, 2, p, width), low)
 			for m := range mr {
 				a.i("VBROADCASTSS %s, Y%d", row(m, actSum), x)
 				a.i("VFMADD231PS Y%d, Y%d, Y%d", x, low, mr*p+m)
 			}
 		}
-		a.i("VCVTPH2PS %s, Y%d", head(0, p, width), low)
+		a.i("VCVTPH2PS %s, Y%d", at256(0, 2, p, width), low)
 		for m := range mr {
 			a.i("VBROADCASTSS %s, Y%d", row(m, actScale), x)
 			a.i("VMULPS Y%d, Y%d, Y%d", x, low, x)
@@ -266,5 +352,9 @@ func (a *asm) int8Tile256(q quant, mr int) {
 		}
 	}
 	a.next(mr, 1, actBlock, q.blockBytes(), 1)
-	a.endTile256(mr, width)
+	if width == 1 {
+		a.endVectors(mr)
+	} else {
+		a.endTile(mr, 1)
+	}
 }

@@ -43,6 +43,28 @@ var tiles = []reftest.Tile{
 	{Kind: reftest.Int8Q6_K, Run: Int8Q6_K.Run},
 }
 
+// wideTiles are those of two panels.
+func wideTiles() []reftest.WideTile {
+	return []reftest.WideTile{
+		{Kind: reftest.F32, MaxRows: MaxWideRows, Run: F32Wide.Run},
+		{Kind: reftest.F16, MaxRows: MaxWideRows, Run: F16Wide.Run},
+		{Kind: reftest.BF16, MaxRows: MaxWideRows, Run: BF16Wide.Run},
+		{Kind: reftest.ExactQ8_0, MaxRows: MaxWideRows, Run: ExactQ8_0Wide.Run},
+		{Kind: reftest.ExactQ4_0, MaxRows: MaxWideRows, Run: ExactQ4_0Wide.Run},
+		{Kind: reftest.ExactQ4_1, MaxRows: MaxWideRows, Run: ExactQ4_1Wide.Run},
+	}
+}
+
+func TestWideTiles(t *testing.T) {
+	needAVX2(t)
+	reftest.WideTiles(t, wideTiles())
+}
+
+func BenchmarkWideTiles(b *testing.B) {
+	needAVX2(b)
+	reftest.BenchmarkWideTiles(b, wideTiles())
+}
+
 func TestTiles(t *testing.T) {
 	needAVX2(t)
 	reftest.Tiles(t, tiles)

@@ -22,6 +22,15 @@ func f32x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func f32x6(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
+func f32x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func f32x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func f32x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
 func f16x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
@@ -35,6 +44,15 @@ func f16x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func f16x6(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func f16x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func f16x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func f16x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
 
 //go:noescape
 func bf16x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
@@ -52,6 +70,15 @@ func bf16x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func bf16x6(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
+func bf16x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func bf16x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func bf16x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
 func exactQ8_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
@@ -65,6 +92,15 @@ func exactQ8_0x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func exactQ8_0x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ8_0x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func exactQ8_0x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func exactQ8_0x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
 
 //go:noescape
 func decodeQ8_0(n int, w, dst unsafe.Pointer)
@@ -95,6 +131,15 @@ func exactQ4_0x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func exactQ4_0x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ4_0x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func exactQ4_0x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func exactQ4_0x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
 
 //go:noescape
 func decodeQ4_0(n int, w, dst unsafe.Pointer)
@@ -130,6 +175,15 @@ func exactQ4_1x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func exactQ4_1x8(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
+func exactQ4_1x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func exactQ4_1x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func exactQ4_1x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
 func decodeQ4_1(n int, w, dst unsafe.Pointer)
 
 //go:noescape
@@ -152,20 +206,32 @@ func int8Q4_1x6(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 //	acc = fma(w[k], x[k], acc)
 var F32 = Tiles{1: f32x1, 2: f32x2, 3: f32x3, 4: f32x4, 6: f32x6}
 
+// F32Wide are the tiles of F32 for two panels.
+var F32Wide = WideTiles{1: f32x1x2, 2: f32x2x2, 3: f32x3x2}
+
 // F16 takes panels [k][16] of binary16 and float32 activations:
 //
 //	acc = fma(float32(w[k]), x[k], acc)
 var F16 = Tiles{1: f16x1, 2: f16x2, 3: f16x3, 4: f16x4, 6: f16x6}
+
+// F16Wide are the tiles of F16 for two panels.
+var F16Wide = WideTiles{1: f16x1x2, 2: f16x2x2, 3: f16x3x2}
 
 // BF16 takes panels [k/2][16][2] of bfloat16 and float32 activations:
 //
 //	acc = fma(float32(w[k]), x[k], acc)
 var BF16 = Tiles{1: bf16x1, 2: bf16x2, 3: bf16x3, 4: bf16x4, 6: bf16x6}
 
+// BF16Wide are the tiles of BF16 for two panels.
+var BF16Wide = WideTiles{1: bf16x1x2, 2: bf16x2x2, 3: bf16x3x2}
+
 // ExactQ8_0 takes panels of Q8_0 and float32 activations:
 //
 //	acc = fma(fma(q[k], d, -128*d), x[k], acc)
 var ExactQ8_0 = Decoded{Tiles{1: exactQ8_0x1, 2: exactQ8_0x2, 3: exactQ8_0x3, 4: exactQ8_0x4, 8: exactQ8_0x8}, decodeQ8_0, 32, 544}
+
+// ExactQ8_0Wide are the tiles of ExactQ8_0 for two panels.
+var ExactQ8_0Wide = WideTiles{1: exactQ8_0x1x2, 2: exactQ8_0x2x2, 3: exactQ8_0x3x2}
 
 // Int8Q8_0 takes panels of Q8_0 and int8 activations; for each block of 32:
 //
@@ -178,6 +244,9 @@ var Int8Q8_0 = Tiles{1: int8Q8_0x1, 2: int8Q8_0x2, 3: int8Q8_0x3, 4: int8Q8_0x4}
 //	acc = fma(fma(q[k], d, -8*d), x[k], acc)
 var ExactQ4_0 = Decoded{Tiles{1: exactQ4_0x1, 2: exactQ4_0x2, 3: exactQ4_0x3, 4: exactQ4_0x4, 8: exactQ4_0x8}, decodeQ4_0, 32, 288}
 
+// ExactQ4_0Wide are the tiles of ExactQ4_0 for two panels.
+var ExactQ4_0Wide = WideTiles{1: exactQ4_0x1x2, 2: exactQ4_0x2x2, 3: exactQ4_0x3x2}
+
 // Int8Q4_0 takes panels of Q4_0 and int8 activations; for each block of 32:
 //
 //	sum := Σ (q[k]-8) * x.q[k] // exact, over the block
@@ -188,6 +257,9 @@ var Int8Q4_0 = Tiles{1: int8Q4_0x1, 2: int8Q4_0x2, 3: int8Q4_0x3, 4: int8Q4_0x4,
 //
 //	acc = fma(fma(q[k], d, m), x[k], acc)
 var ExactQ4_1 = Decoded{Tiles{1: exactQ4_1x1, 2: exactQ4_1x2, 3: exactQ4_1x3, 4: exactQ4_1x4, 8: exactQ4_1x8}, decodeQ4_1, 32, 320}
+
+// ExactQ4_1Wide are the tiles of ExactQ4_1 for two panels.
+var ExactQ4_1Wide = WideTiles{1: exactQ4_1x1x2, 2: exactQ4_1x2x2, 3: exactQ4_1x3x2}
 
 // Int8Q4_1 takes panels of Q4_1 and int8 activations; for each block of 32:
 //
