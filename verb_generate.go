@@ -27,6 +27,17 @@ type generateFlags struct {
 	quiet               bool
 	maxTokens, seed     int
 	temperature, topP   float64
+	given               map[string]bool // by name
+}
+
+// follow takes the advice of a model's files for what was not given.
+func (f *generateFlags) follow(s rpc.Sampling) {
+	if s.Temperature != nil && !f.given["temperature"] {
+		f.temperature = *s.Temperature
+	}
+	if s.TopP != nil && !f.given["top-p"] {
+		f.topP = *s.TopP
+	}
 }
 
 func generateVerb() cli.Verb {
@@ -46,9 +57,11 @@ the prompt is read from stdin. The model is the resident's, shared with every no
 			fs.BoolVar(&f.quiet, "quiet", false, "no figures on stderr")
 			fs.IntVar(&f.maxTokens, "max-tokens", 512, "at most so many `tokens`; 0: to the end of the context")
 			fs.IntVar(&f.seed, "seed", -1, "`number` that fixes the draws; -1: another each time")
-			fs.Float64Var(&f.temperature, "temperature", 0.6, "`number`: 0 takes the likeliest token each time")
-			fs.Float64Var(&f.topP, "top-p", 0.9, "`mass` of the nucleus to draw from, 0 to 1")
+			fs.Float64Var(&f.temperature, "temperature", 0.6, "`number`: 0 takes the likeliest token each time; advice in the model's files replaces the default")
+			fs.Float64Var(&f.topP, "top-p", 0.9, "`mass` of the nucleus to draw from, 0 to 1; the same")
 			return func(ctx context.Context, env *cli.Env, args []string) error {
+				f.given = map[string]bool{}
+				fs.Visit(func(given *flag.Flag) { f.given[given.Name] = true })
 				prompt := strings.Join(args, " ")
 				if prompt == "" || prompt == "-" {
 					text, err := io.ReadAll(env.Stdin)
@@ -91,6 +104,7 @@ func generate(ctx context.Context, env *cli.Env, f generateFlags, prompt string)
 		return err
 	}
 	defer model.Close()
+	f.follow(model.Info().Info.Sampling)
 	ids, err := promptIDs(ctx, model, f, prompt)
 	if err != nil {
 		return err

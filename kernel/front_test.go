@@ -223,6 +223,31 @@ func TestPrecisionOpensTheModelAgain(t *testing.T) {
 	}
 }
 
+func TestAnswersFollowTheModelsAdvice(t *testing.T) {
+	h := chatHost()
+	cool := 0.25
+	h.sampling.Temperature = &cool
+	f := newMemFront(t, h)
+	f.run("Q1", "") // opens the model
+	f.run("%set temperature=1 top_p=0.5\nQ2", "")
+	f.run("%set temperature=default\nQ3", "")
+	for i, want := range [][2]float64{{0.25, 0.9}, {1, 0.5}, {0.25, 0.5}} {
+		if p := h.params[i]; p.Temperature != want[0] || p.TopP != want[1] {
+			t.Errorf("answer %d: temperature %v, top_p %v, want %v", i, p.Temperature, p.TopP, want)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "other.gguf")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, _ := f.run("%model "+path, ""); !strings.Contains(out.stdout(), "drawn at temperature 0.25 and top_p 0.9, as its files advise") {
+		t.Errorf("said %q", out.stdout())
+	}
+	if out, _ := f.run("%set temperature", ""); out.stdout() != "temperature=0.25\n" {
+		t.Errorf("said %q", out.stdout())
+	}
+}
+
 func TestQuantizeOpensTheModelAgain(t *testing.T) {
 	h := chatHost()
 	f := newMemFront(t, h)

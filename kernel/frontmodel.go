@@ -111,6 +111,7 @@ func (x *execution) open(name string) (*openModel, error) {
 	}
 	f.mu.Lock()
 	f.model, f.modelName = next, name
+	f.settings.advice = adviceOf(m.Info().Info.Sampling)
 	f.mu.Unlock()
 	return next, nil
 }

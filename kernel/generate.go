@@ -63,9 +63,11 @@ func (x *execution) generate(m *openModel, s Session, prompt []int32, a *answer)
 		return nil
 	}
 	row := append(append(make([]int32, 0, len(prompt)+had), prompt...), a.ids...)
+	a.set.advice = adviceOf(m.Info().Info.Sampling) // the model may have been opened after the settings were taken
+	temperature, topP := a.set.drawing()
 	p := rpc.GenerateParams{
 		Session: s.Info().Session, Rows: [][]int32{row}, MaxGenLen: min(room, want),
-		Temperature: a.set.temperature, TopP: a.set.topP, Seeds: []uint64{a.seed}, Text: true, Stream: true,
+		Temperature: temperature, TopP: topP, Seeds: []uint64{a.seed}, Text: true, Stream: true,
 	}
 	a.live.wait()
 	over := false // the call has returned: what still comes is late
@@ -122,9 +124,10 @@ func (a *answer) finish(x *execution) error {
 	}
 	x.greyLine(a.line())
 	t := a.timings
+	temperature, topP := a.set.drawing()
 	x.metadata = map[string]any{"llama_go": map[string]any{
 		"model": a.model, "finish_reason": string(a.reason), "seed": a.seed,
-		"sampler":       map[string]any{"temperature": a.set.temperature, "top_p": a.set.topP, "max_gen_len": a.set.maxGenLen},
+		"sampler":       map[string]any{"temperature": temperature, "top_p": topP, "max_gen_len": a.set.maxGenLen},
 		"prompt_tokens": a.prompt, "computed_tokens": t.PromptTokens, "reused_tokens": t.ReusedTokens, "generated_tokens": len(a.ids),
 		"ttft_s": a.first.Seconds(), "prefill_tok_s": units.Rate(t.PromptTokens, t.PrefillSeconds), "decode_tok_s": units.Rate(t.DecodeSteps, t.DecodeSeconds),
 	}}
@@ -147,7 +150,7 @@ func (a *answer) line() string {
 	if a.first > 0 {
 		parts = append(parts, "first after "+seconds(a.first))
 	}
-	if a.set.temperature == 0 {
+	if temperature, _ := a.set.drawing(); temperature == 0 {
 		parts = append(parts, "greedy")
 	} else {
 		parts = append(parts, fmt.Sprintf("seed %d", a.seed))

@@ -27,6 +27,10 @@ func (x *execution) magicModel(text string) error {
 		how = "attached in " + seconds(m.openedIn) + ", it was loaded already"
 	}
 	x.greyLine(fmt.Sprintf("%s: %s parameters, %s, %s", info.Name, count(info.Parameters), units.Bytes(info.Bytes), how))
+	if s := info.Sampling; s != (rpc.Sampling{}) {
+		temperature, topP := adviceOf(s).temperature, adviceOf(s).topP
+		x.greyLine(fmt.Sprintf("drawn at temperature %s and top_p %s, as its files advise, unless %%set says otherwise", number(temperature), number(topP)))
+	}
 	if n := len(x.front.talk.turns); had != nil && n > 0 && m.chats() {
 		x.greyLine(fmt.Sprintf("the conversation of %s goes on with it; %%reset starts afresh", plural(n, "turn")))
 	}

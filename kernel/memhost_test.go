@@ -23,6 +23,7 @@ type memHost struct {
 	dieAfter  int // tokens until the resident dies, once; 0: never
 	opened    int
 	refuse    error    // of Open
+	sampling  rpc.Sampling
 	precision string   // of the last Open
 	quantize  string   // the same
 	prompts   []string // of every generate
@@ -99,6 +100,7 @@ func (h *memHost) Close() error                             { return nil }
 func (m *memModel) Info() rpc.OpenResult {
 	return rpc.OpenResult{Model: "m1", Config: weights.Config{NumHiddenLayers: 2}, Info: rpc.ModelInfo{
 		Name: "mem <1>", Path: m.path, Parameters: 1234567, Bytes: 5 << 20, MaxSeqLen: 4096, DType: "Q4_1", Quantize: m.quantize, Format: "gguf", Precision: "exact", Backend: "none",
+		Sampling:  m.h.sampling,
 		Tokenizer: &rpc.TokInfo{Kind: "bpe", Words: 260, ChatFormat: m.h.format},
 	}}
 }

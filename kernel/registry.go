@@ -205,6 +205,7 @@ func (r *registry) loadFiles(ctx context.Context, key string, p rpc.OpenParams, 
 		},
 	}
 	m.info.Tokenizer = m.text.info()
+	m.info.Sampling = rpc.Sampling(ck.Sampling)
 	return m, nil
 }
 

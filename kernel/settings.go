@@ -7,12 +7,14 @@ import (
 
 	"github.com/llama-go/llama-go/engine"
 	"github.com/llama-go/llama-go/internal/suggest"
+	"github.com/llama-go/llama-go/kernel/rpc"
 )
 
 // settings are what %set changes.
 type settings struct {
-	temperature float64
-	topP        float64
+	temperature float64 // unset: the model's advice, else 0.6
+	topP        float64 // unset: the model's advice, else 0.9
+	advice      advice
 	maxGenLen   int
 	seed        uint64
 	seedPinned  bool // else seeds count up from seed, one an answer
@@ -21,8 +23,38 @@ type settings struct {
 	maxSeqLen   int    // of the conversation; 0: the model's own, at most 4096
 }
 
+// unset stands for a number that nobody has set.
+const unset = -1
+
+// advice is what an unset temperature or top_p counts as.
+type advice struct{ temperature, topP float64 }
+
+// adviceOf is the checkpoint's, and the usual defaults where it has none.
+func adviceOf(s rpc.Sampling) advice {
+	a := advice{0.6, 0.9}
+	if s.Temperature != nil {
+		a.temperature = *s.Temperature
+	}
+	if s.TopP != nil {
+		a.topP = *s.TopP
+	}
+	return a
+}
+
+// drawing is the temperature and the top_p that count.
+func (s *settings) drawing() (temperature, topP float64) {
+	temperature, topP = s.temperature, s.topP
+	if temperature == unset {
+		temperature = s.advice.temperature
+	}
+	if topP == unset {
+		topP = s.advice.topP
+	}
+	return temperature, topP
+}
+
 func defaultSettings() settings {
-	return settings{temperature: 0.6, topP: 0.9, maxGenLen: 512, seed: 1, precision: "fast"}
+	return settings{temperature: unset, topP: unset, advice: adviceOf(rpc.Sampling{}), maxGenLen: 512, seed: 1, precision: "fast"}
 }
 
 // param is one name that %set knows.
@@ -36,17 +68,17 @@ type param struct {
 var params = []param{
 	{
 		"temperature", "a number from 0 to 10",
-		"How freely tokens are drawn: 0 always takes the likeliest (greedy), 1 follows the model's own probabilities.",
+		"How freely tokens are drawn: 0 always takes the likeliest (greedy), 1 follows the model's own probabilities. Until it is set, the advice of the model's files counts, where they have any.",
 		nil,
-		func(s *settings) string { return number(s.temperature) },
-		func(s *settings, v string) bool { return setFloat(&s.temperature, v, 0, 10) },
+		func(s *settings) string { t, _ := s.drawing(); return number(t) },
+		func(s *settings, v string) bool { return setAdvised(&s.temperature, v, 0, 10) },
 	},
 	{
 		"top_p", "a number above 0, at most 1",
-		"Draw only among the likeliest tokens that together reach this probability. Without effect at temperature 0.",
+		"Draw only among the likeliest tokens that together reach this probability. Without effect at temperature 0. Until it is set, the advice of the model's files counts, where they have any.",
 		nil,
-		func(s *settings) string { return number(s.topP) },
-		func(s *settings, v string) bool { return v != "0" && setFloat(&s.topP, v, 1e-9, 1) },
+		func(s *settings) string { _, p := s.drawing(); return number(p) },
+		func(s *settings, v string) bool { return v != "0" && setAdvised(&s.topP, v, 1e-9, 1) },
 	},
 	{
 		"max_gen_len", "a whole number from 1 to 1048576",
@@ -144,6 +176,9 @@ func (s settings) apply(text string) (settings, error) {
 				didYouMean("", name, paramNames()) + "the settings are " + strings.Join(paramNames(), ", ")}
 		}
 		if value == "default" {
+			if p.set(&next, value) {
+				continue
+			}
 			value = p.get(&first)
 		}
 		if !p.set(&next, value) {
@@ -194,6 +229,15 @@ func setFloat(dst *float64, v string, lo, hi float64) bool {
 	}
 	*dst = f
 	return true
+}
+
+// setAdvised is setFloat, where "default" unsets.
+func setAdvised(dst *float64, v string, lo, hi float64) bool {
+	if v == "default" {
+		*dst = unset
+		return true
+	}
+	return setFloat(dst, v, lo, hi)
 }
 
 func setInt(dst *int, v string, lo, hi int) bool {

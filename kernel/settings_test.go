@@ -3,6 +3,8 @@ package kernel
 import (
 	"strings"
 	"testing"
+
+	"github.com/llama-go/llama-go/kernel/rpc"
 )
 
 func TestSettingsApply(t *testing.T) {
@@ -66,6 +68,36 @@ func TestSettingsApply(t *testing.T) {
 			if p.get(&got) != value {
 				t.Errorf("%q: %s is %s, want %s", tc.text, name, p.get(&got), value)
 			}
+		}
+	}
+}
+
+// TestAdviceCountsUntilSet: a model's advice is what unset values are.
+func TestAdviceCountsUntilSet(t *testing.T) {
+	cool, most := 0.25, 0.5
+	s := defaultSettings()
+	for _, tc := range []struct {
+		text         string
+		advice       rpc.Sampling
+		temperature  float64
+		topP         float64
+		shownAs, doc string
+	}{
+		{"", rpc.Sampling{}, 0.6, 0.9, "0.6", "no advice"},
+		{"", rpc.Sampling{Temperature: &cool}, 0.25, 0.9, "0.25", "one of two"},
+		{"temperature=1", rpc.Sampling{Temperature: &cool, TopP: &most}, 1, 0.5, "1", "set by hand"},
+		{"", rpc.Sampling{}, 1, 0.9, "1", "another model without"},
+		{"temperature=default", rpc.Sampling{Temperature: &cool}, 0.25, 0.9, "0.25", "unset again"},
+		{"temperature=0 top_p=1", rpc.Sampling{Temperature: &cool, TopP: &most}, 0, 1, "0", "greedy"},
+	} {
+		var err error
+		if s, err = s.apply(tc.text); err != nil {
+			t.Fatal(err)
+		}
+		s.advice = adviceOf(tc.advice)
+		p, _ := findParam("temperature")
+		if a, b := s.drawing(); a != tc.temperature || b != tc.topP || p.get(&s) != tc.shownAs {
+			t.Errorf("%s: %v and %v, shown as %s; want %v and %v", tc.doc, a, b, p.get(&s), tc.temperature, tc.topP)
 		}
 	}
 }

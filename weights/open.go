@@ -125,6 +125,7 @@ func (p place) openGGUF(c *Checkpoint) error {
 	}
 	c.use(src)
 	c.EOS = c.Config.EOS
+	c.Sampling, c.Warnings = g.sampling()
 	if c.Tokenizer.GGUF, err = g.vocab(); err != nil {
 		return err
 	}
@@ -164,7 +165,7 @@ func (p place) openSafetensors(ctx context.Context, c *Checkpoint, head []byte) 
 	for _, key := range unknown {
 		c.Warnings = append(c.Warnings, fmt.Sprintf("%s: unknown key %q", name, key))
 	}
-	if c.EOS, err = p.generationEOS(c.Config.VocabSize); err != nil {
+	if err := p.readGeneration(c); err != nil {
 		return err
 	}
 	if c.EOS == nil {

@@ -243,26 +243,32 @@ func dtypeName(s string) string {
 	return s
 }
 
-// generationEOS reads the eos ids of generation_config.json, nil when it names
-// none. A vocab of -1 is not known yet.
-func (f *folder) generationEOS(vocab int) ([]int, error) {
+// readGeneration reads generation_config.json: c's eos ids, nil when it names
+// none, and the advice for sampling. A vocabulary of -1 is not known yet.
+func (f *folder) readGeneration(c *Checkpoint) error {
 	if !f.has(generationConfig) {
-		return nil, nil
+		return nil
 	}
 	data, err := f.read(generationConfig, maxConfigBytes, KindConfig)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	o, err := parseObject(data, KindConfig)
 	if err != nil {
-		return nil, located(err, f.path(generationConfig))
+		return located(err, f.path(generationConfig))
 	}
 	g := newFields(o, "")
-	ids := g.ids("eos_token_id")
-	if i := slices.IndexFunc(ids, func(id int) bool { return id >= vocab }); i >= 0 && vocab > 0 {
-		g.fail("eos_token_id", "has %d, expected ids below vocab_size (%d)", ids[i], vocab)
+	c.EOS = g.ids("eos_token_id")
+	vocab := c.Config.VocabSize
+	if i := slices.IndexFunc(c.EOS, func(id int) bool { return id >= vocab }); i >= 0 && vocab > 0 {
+		g.fail("eos_token_id", "has %d, expected ids below vocab_size (%d)", c.EOS[i], vocab)
 	}
-	return ids, located(g.err, f.path(generationConfig))
+	var warnings []string
+	c.Sampling, warnings = g.sampling()
+	for _, w := range warnings {
+		c.Warnings = append(c.Warnings, generationConfig+": "+w)
+	}
+	return located(g.err, f.path(generationConfig))
 }
 
 // harmless are keys of real configs that do not change what a model computes

@@ -125,8 +125,10 @@ type Checkpoint struct {
 	// EOS are the ids that end a generated row: generation_config's, else
 	// config's, or a GGUF's eos and its known control tokens, ascending.
 	EOS []int
-	// Warnings name what was found and left alone: unknown config keys and
-	// tensors that the config does not imply.
+	// Sampling is the publisher's advice.
+	Sampling Sampling
+	// Warnings name what was found and left alone: unknown config keys,
+	// tensors that the config does not imply, and advice out of range.
 	Warnings []string
 
 	maps   *mappings

@@ -54,6 +54,13 @@ type ModelInfo struct {
 	MaxSeqLen   int      `json:"max_seq_len"` // the model's limit
 	Backend     string   `json:"backend"`     // which unit computes
 	Tokenizer   *TokInfo `json:"tokenizer"`   // null when the model has none
+	Sampling    Sampling `json:"sampling"`
+}
+
+// Sampling is how the model's publisher advises to draw tokens; null: no advice.
+type Sampling struct {
+	Temperature *float64 `json:"temperature"`
+	TopP        *float64 `json:"top_p"`
 }
 
 // TokInfo describes a model's tokenizer.
