@@ -117,8 +117,11 @@ func (p *Pool) Run(n int, f func(worker, chunk int)) error {
 		return nil
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	if n == 1 {
+		return safe.Call(func() error { f(0, 0); return nil })
+	}
 	j := newJob(n, p.size, f)
-	team := n > 1 && p.size > 1 && p.share.team(p.size)
+	team := p.size > 1 && p.share.team(p.size)
 	if team {
 		p.job.Store(j)
 		for _, w := range p.workers {
@@ -207,6 +210,18 @@ func (j *job) wait() (napped time.Duration) {
 
 // drain works on chunks until none is left to claim, its own first.
 func (j *job) drain(worker int) {
+	for {
+		err := safe.Call(func() error { j.claim(worker); return nil })
+		if err == nil {
+			return
+		}
+		j.err.CompareAndSwap(nil, &err)
+		j.left.Add(-1) // the chunk that panicked
+	}
+}
+
+// claim is drain until a chunk panics.
+func (j *job) claim(worker int) {
 	for i := range j.runs {
 		r := &j.runs[(worker+i)%len(j.runs)]
 		for {
@@ -215,9 +230,7 @@ func (j *job) drain(worker int) {
 				break
 			}
 			if j.err.Load() == nil {
-				if err := safe.Call(func() error { j.f(worker, int(c)); return nil }); err != nil {
-					j.err.CompareAndSwap(nil, &err)
-				}
+				j.f(worker, int(c))
 			}
 			j.left.Add(-1)
 		}
