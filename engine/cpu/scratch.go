@@ -24,7 +24,7 @@ type scratch struct {
 	attend []simd.AttendScratch // (workers)
 	shared []simd.AttendScratch // (spans, kvHeads), where attention is cut into parts
 	parts  [3][]part            // of scores, softmaxes and values
-	panel  [][]float32 // (workers)(Matrix.Scratch(),)
+	panel  [][]float32          // (workers)(Matrix.Scratch(),)
 }
 
 // matrix is rows of floats, stride apart.
