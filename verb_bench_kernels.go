@@ -15,7 +15,7 @@ var kernelRows = []int{1, 4, 16, 64, 512}
 
 const (
 	kernelCols  = 2048
-	kernelBytes = 256 << 20 // of a matrix, far more than the caches hold
+	kernelBytes = 128 << 20 // of a matrix, more than the caches hold
 	kernelWide  = 2048      // rows of weights that many rows of activations meet
 	kernelSlice = 256       // activation rows that meet weights together in the engine
 	kernelChunk = 32        // rows of weights between two claims
@@ -28,9 +28,6 @@ func (b *bench) kernels(ctx context.Context) error {
 		types = knownTypes()
 	}
 	for _, t := range types {
-		if t.quantize != engine.NoQuantize {
-			continue // has no stored rows to begin with: decode and prefill measure it
-		}
 		for _, mode := range b.modes {
 			for _, threads := range b.threads {
 				if err := b.kernel(ctx, t, mode, threads); err != nil {
@@ -75,20 +72,40 @@ func (b *bench) kernel(ctx context.Context, t benchType, mode engine.Precision, 
 
 // kernelMatrix is a matrix of random weights as the plan multiplies it.
 func kernelMatrix(t benchType, plan *simd.Plan, pool *simd.Pool) (m *simd.Matrix, free func(), err error) {
-	rows := kernelBytes / (kernelCols / t.dtype.BlockSize() * t.dtype.BlockBytes()) / kernelChunk * kernelChunk
+	rows := kernelBytes / t.simdType().RowBytes(kernelCols) / kernelChunk * kernelChunk
 	src := engine.RandomSource(weights.Config{HiddenSize: kernelCols, IntermediateSize: kernelChunk, NumAttentionHeads: 1,
 		NumKeyValueHeads: 1, HeadDim: kernelChunk, VocabSize: rows, TieWordEmbeddings: true}, t.dtype, 1)
 	v, _ := src.Tensor("model.embed_tokens.weight")
-	stored, err := simd.NewMatrix(t.simdType(), rows, kernelCols, v.Data)
-	if err != nil || !plan.Packs(stored.Type) {
-		return &stored, func() {}, err
-	}
-	mem, err := simd.NewMemory(stored.PanelBytes())
+	stored, err := simd.NewMatrix(simdType(t.dtype.String()), rows, kernelCols, v.Data)
 	if err != nil {
 		return nil, nil, err
 	}
-	packed := plan.Panels(&stored, mem.Bytes)
-	return &packed, mem.Free, pool.Run(packed.Panels(), func(_, p int) { packed.PackPanels(&stored, p, p+1) })
+	want := &stored
+	if t.quantize != engine.NoQuantize {
+		want = stored.As(t.simdType())
+	}
+	packs := plan.Packs(want.Type)
+	if !packs && want == &stored {
+		return &stored, func() {}, nil
+	}
+	mem, err := simd.NewMemory(max(want.PanelBytes(), want.StoredBytes()))
+	if err != nil {
+		return nil, nil, err
+	}
+	made := want.Stored(mem.Bytes)
+	if packs {
+		made = plan.Panels(want, mem.Bytes)
+	}
+	const few = 16 // panels of a chunk
+	chunks := (made.Panels() + few - 1) / few
+	return &made, mem.Free, pool.Run(chunks, func(_, c int) {
+		lo, hi := c*few, min(made.Panels(), (c+1)*few)
+		if want == &stored {
+			made.PackPanels(&stored, lo, hi)
+		} else if err := made.Quantize(&stored, lo, hi, make([]float32, simd.QuantizeScratch(kernelCols))); err != nil {
+			panic(err) // random weights are finite
+		}
+	})
 }
 
 // kernelCase multiplies n rows; a step is all of them with all the weights that

@@ -468,17 +468,21 @@ func (r *runner) prefill() {
 
 // simdType is the kernels' type.
 func (t benchType) simdType() simd.Type {
-	name := t.dtype.String()
 	switch t.quantize {
 	case engine.Int8:
-		name = "I8"
+		return simd.I8
 	case engine.Int4:
-		name = "I4"
+		return simd.I4
 	}
+	return simdType(t.dtype.String())
+}
+
+// simdType is the kernels' type of a name that files have.
+func simdType(name string) simd.Type {
 	for _, s := range simd.Types() {
 		if s.String() == name {
 			return s
 		}
 	}
-	return simd.F32
+	panic("bench: no kernels of " + name)
 }
