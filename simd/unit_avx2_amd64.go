@@ -4,6 +4,7 @@ package simd
 
 import (
 	"fmt"
+	"unsafe"
 
 	"github.com/llama-go/llama-go/simd/avx2"
 	"github.com/llama-go/llama-go/simd/peak"
@@ -17,9 +18,11 @@ func avx2Unit() *unit {
 		dot: pure.Dot, dot2: pure.Dot2, dot3: pure.Dot3,
 		add: avx2.Add, rmsNorm: avx2.RMSNorm, softmax: avx2.Softmax, siluMul: avx2.SiLUMul,
 		weightedSum: pure.WeightedSum, ropeHalves: avx2.RopeHalves, ropeInterleaved: avx2.RopeInterleaved,
-		rows:     pureUnit.rows,
-		turn:     turnCopy,
-		sumFit:   pure.SumFit,
+		rows: pureUnit.rows,
+		turn: avx2.Hadamard,
+		sumFit: func(fit *pure.Fit, w []float32, d, m, factor float32) {
+			avx2.SumFit((*[5]float32)(unsafe.Pointer(fit)), w, &[3]float32{d, m, factor})
+		},
 		plan:     avx2Plan,
 		convert:  avx2Convert,
 		toF16:    avx2.ToF16,
@@ -32,6 +35,7 @@ func avx2Unit() *unit {
 // give the bits of avx512Plan's.
 func avx2Plan(fast bool) *Plan {
 	const fma, bytes = "FMA, float32 activations", "VPMADDUBSW, int8 activations in blocks of 32"
+	const turned, own = "FMA, turned float32 activations", "VPMADDUBSW, turned int8 activations in groups of 256"
 	p := &Plan{Fast: fast}
 	p.kernels = [numTypes]*kernel{
 		F32:  {what: fma, per: 1, run: avx2.F32.Run, wide: avx2.F32Wide.Run},
@@ -45,6 +49,8 @@ func avx2Plan(fast bool) *Plan {
 		Q4_K: {what: fma, per: 256, run: avx2.ExactQ4_K.Run},
 		Q5_K: {what: fma, per: 256, run: avx2.ExactQ5_K.Run},
 		Q6_K: {what: fma, per: 256, run: avx2.ExactQ6_K.Run},
+		I8:   {what: turned, form: formTurned, per: pure.OwnBlock, run: avx2.ExactI8.Run},
+		I4:   {what: turned, form: formTurned, per: pure.OwnBlock, run: avx2.ExactI4.Run},
 	}
 	p.kv = p.kernels[F32]
 	if !fast {
@@ -59,6 +65,8 @@ func avx2Plan(fast bool) *Plan {
 	p.kernels[Q4_K] = &kernel{what: bytes, form: formSum, per: 256, run: avx2.Int8Q4_K.Run}
 	p.kernels[Q5_K] = &kernel{what: bytes, form: formSum, per: 256, run: avx2.Int8Q5_K.Run}
 	p.kernels[Q6_K] = &kernel{what: bytes, form: formHalves32, per: 256, run: avx2.Int8Q6_K.Run}
+	p.kernels[I8] = &kernel{what: own, form: formOwn, per: pure.OwnBlock, run: avx2.Int8I8.Run}
+	p.kernels[I4] = &kernel{what: own, form: formOwn, per: pure.OwnBlock, run: avx2.Int8I4.Run}
 	return p
 }
 
@@ -75,6 +83,8 @@ func avx2Convert(f form, dst []byte, src []float32) {
 		avx2.QuantizeHalves(dst, src, -32)
 	case formSum:
 		avx2.QuantizeSum(dst, src)
+	case formOwn:
+		avx2.QuantizeOwn(dst, src)
 	default:
 		panic(fmt.Sprintf("simd: no conversion to form %d", f))
 	}

@@ -284,7 +284,7 @@ func kquants256() *asm {
 		bytes := q.headBytes() + per/32/q.subs()*q.chunkBytes()
 		kinds = append(kinds,
 			tileKind{table: "Exact" + q.name, name: "exact" + q.name, doc: exact,
-				decoder: fmt.Sprintf("decode%s, %d, %d", q.name, per, bytes), decode: func() { a.decodeK(q) }},
+				decoder: fmt.Sprintf("decode%s, %d, %d", q.name, per, decodeStep/per*bytes), decode: func() { a.decodeK(q) }},
 			tileKind{table: "Int8" + q.name, name: "int8" + q.name, doc: int8, rows: kRows256,
 				write: func(mr, _ int) { a.int8K256(q, mr) }})
 	}

@@ -43,6 +43,7 @@ func main() {
 	write("kquants", kquants512())
 	write("kquants", kquants256())
 	write("own", own512())
+	write("own", own256())
 	for _, u := range []*unit{&avx512, &avx2} {
 		write("tiles", tiles(u))
 		write("vectors", vectors(u))
@@ -72,7 +73,7 @@ type tileKind struct {
 	rows, wide  []int // of tiles of one and of two panels
 	write       func(mr, panels int)
 	// Where decode is, tiles serve few rows, if any, and decoder is what the table
-	// says of it: its name, and the elements and bytes of a block.
+	// says of it: its name, the elements of a block and the bytes of decodeStep elements.
 	decode  func()
 	decoder string
 }
@@ -134,8 +135,8 @@ func own512() *asm {
 				write: func(mr, _ int) { a.ownInt8(q, mr) }})
 	}
 	a.kinds(kinds)
-	a.hadamard()
-	a.quantizeOwn()
+	a.hadamard512()
+	a.quantizeOwn512()
 	a.sumFit()
 	return a
 }
@@ -170,7 +171,7 @@ func (a *asm) kinds256() (kinds []tileKind) {
 		}
 		kinds = append(kinds,
 			tileKind{table: "Exact" + q.name, name: "exact" + q.name, doc: exact, rows: exactRows256, wide: wideCounts,
-				decoder: fmt.Sprintf("decode%s, 32, %d", q.name, q.blockBytes()), decode: func() { a.decodeBlocks(q) },
+				decoder: fmt.Sprintf("decode%s, 32, %d", q.name, decodeStep/32*q.blockBytes()), decode: func() { a.decodeBlocks(q) },
 				write: func(mr, panels int) { a.exactTile256(q, mr, panels) }},
 			tileKind{table: "Int8" + q.name, name: "int8" + q.name, doc: int8, rows: rows,
 				write: func(mr, _ int) { a.int8Tile256(q, mr) }})

@@ -239,9 +239,9 @@ func (a *asm) signs(z, h int) {
 	a.i("VPBROADCASTD R13, K1, Z%d", z)
 }
 
-// hadamard turns n elements, a multiple of 64: two steps between registers, four
+// hadamard512 turns n elements, a multiple of 64: two steps between registers, four
 // within one by z = ±z + the other half.
-func (a *asm) hadamard() {
+func (a *asm) hadamard512() {
 	a.fn("hadamard", "(dst, x unsafe.Pointer, n int)")
 	a.load("dst:DI", "x:SI", "n:CX")
 	steps := []struct {
@@ -283,9 +283,9 @@ func (a *asm) hadamard() {
 	a.ret()
 }
 
-// quantizeOwn writes one group of n activations, a multiple of 64 up to 256. The
+// quantizeOwn512 writes one group of n activations, a multiple of 64 up to 256. The
 // largest magnitude and the factor are those of quantize.
-func (a *asm) quantizeOwn() {
+func (a *asm) quantizeOwn512() {
 	a.fn("quantizeOwn", "(dst, x unsafe.Pointer, n int)")
 	a.load("dst:DI", "x:SI", "n:CX")
 	a.broadcast(0x7fffffff, 31)
@@ -348,29 +348,40 @@ func (a *asm) quantizeOwn() {
 func (a *asm) sumFit() {
 	a.fn("sumFit", "(fit, w, line unsafe.Pointer, n int)") // line: d, m, factor
 	a.load("fit:DI", "w:SI", "line:AX", "n:CX")
-	a.i("VBROADCASTSS (AX), Z16")
-	a.i("VBROADCASTSS 4(AX), Z17")
-	a.i("VBROADCASTSS 8(AX), Z18")
-	a.i("VPXORD Z19, Z19, Z19")
-	a.broadcast(math.Float32bits(15), 20)
-	a.zero(0, 5)
+	const d, m, factor = 13, 14, 15
+	a.i("VBROADCASTSS (AX), @%d", d)
+	a.i("VBROADCASTSS 4(AX), @%d", m)
+	a.i("VBROADCASTSS 8(AX), @%d", factor)
+	zero, most := a.constant(0, 16), a.constant(math.Float32bits(15), 17)
+	for z := range 5 {
+		a.clear(z)
+	}
 	a.label("loop")
-	a.i("VMOVUPS (SI), Z5")
-	a.i("VSUBPS Z17, Z5, Z5") // e
-	a.i("VMULPS Z18, Z5, Z6")
-	a.i("VMAXPS Z19, Z6, Z6")
-	a.i("VMINPS Z20, Z6, Z6")
-	a.i("VRNDSCALEPS $8, Z6, Z6") // q
-	a.i("VMULPS Z16, Z6, Z7")
-	a.i("VSUBPS Z7, Z5, Z7") // r
-	a.i("VMULPS Z7, Z7, Z7")
-	a.i("VADDPS Z7, Z0, Z0")
-	a.i("VADDPS Z6, Z1, Z1")
-	a.i("VMULPS Z6, Z6, Z8")
-	a.i("VADDPS Z8, Z2, Z2")
-	a.i("VADDPS Z5, Z3, Z3")
-	a.i("VMULPS Z6, Z5, Z8")
-	a.i("VADDPS Z8, Z4, Z4")
+	for p := range a.parts {
+		a.part = part{number: p}
+		const e, q, r = 5, 6, 7
+		add := func(z, to int) { a.i("VADDPS @%d, @%d, @%d", z, a.own(to), a.own(to)) }
+		a.read("SI", e)
+		a.i("VSUBPS @%d, @%d, @%d", m, e, e)
+		a.i("VMULPS @%d, @%d, @%d", factor, e, q)
+		a.i("VMAXPS %s, @%d, @%d", zero, q, q)
+		a.i("VMINPS %s, @%d, @%d", most, q, q)
+		if a.parts == 1 {
+			a.i("VRNDSCALEPS $8, @%d, @%d", q, q)
+		} else {
+			a.i("VROUNDPS $8, @%d, @%d", q, q)
+		}
+		a.i("VMULPS @%d, @%d, @%d", d, q, r)
+		a.i("VSUBPS @%d, @%d, @%d", r, e, r)
+		a.i("VMULPS @%d, @%d, @%d", r, r, r)
+		add(r, 0)
+		add(q, 1)
+		a.i("VMULPS @%d, @%d, @%d", q, q, r)
+		add(r, 2)
+		add(e, 3)
+		a.i("VMULPS @%d, @%d, @%d", q, e, r)
+		add(r, 4)
+	}
 	a.i("ADDQ $%d, SI", laneBytes)
 	a.i("SUBQ $16, CX")
 	a.i("JNZ loop")

@@ -15,6 +15,9 @@ var (
 	int8Rows256  = []int{1, 2, 3, 4, 6} // of Q8_0 up to 4
 )
 
+// decodeStep elements of each row are decoded at once; package avx2 has it too.
+const decodeStep = 256
+
 // offsetReg is 32 times the vector that a tile of one vector at once computes,
 // headReg brings the address of that vector's weights back to its 16-bit scales.
 const offsetReg, headReg = "SI", "R11"

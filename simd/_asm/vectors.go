@@ -449,14 +449,7 @@ func (a *asm) quantize(name string, block int) {
 			a.i("VMOVDQU X4, %d(DI)", q+16*v)
 		}
 	} else {
-		for v := range vectors {
-			a.i("VPAND Y%d, Y%d, Y%d", low, v, 4+v)
-		}
-		a.i("VPACKUSDW Y5, Y4, Y4")
-		a.i("VPACKUSDW Y7, Y6, Y6")
-		a.i("VPACKUSWB Y6, Y4, Y4")
-		a.i("VPERMD Y4, Y11, Y4")
-		a.i("VMOVDQU Y4, %d(DI)", q)
+		a.packBytes(low, 11, "DI", q)
 	}
 	put := func(z, at int) { // lane 0, times bias
 		a.i("VMOVD X%d, R8", z)
@@ -489,6 +482,19 @@ func (a *asm) quantize(name string, block int) {
 	a.i("SUBQ $32, CX")
 	a.i("JNZ loop")
 	a.ret()
+}
+
+// packBytes writes the low bytes of the dwords of Y0 to Y3, by Y4 to Y7; low holds
+// their mask and deal the places of what VPACKUSDW and VPACKUSWB mix.
+func (a *asm) packBytes(low, deal int, base string, at int) {
+	for v := range 4 {
+		a.i("VPAND Y%d, Y%d, Y%d", low, v, 4+v)
+	}
+	a.i("VPACKUSDW Y5, Y4, Y4")
+	a.i("VPACKUSDW Y7, Y6, Y6")
+	a.i("VPACKUSWB Y6, Y4, Y4")
+	a.i("VPERMD Y4, Y%d, Y4", deal)
+	a.i("VMOVDQU Y4, %d(%s)", at, base)
 }
 
 func (a *asm) toF16() {

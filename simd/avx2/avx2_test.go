@@ -6,9 +6,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/klauspost/cpuid/v2"
 
+	"github.com/llama-go/llama-go/simd/pure"
 	"github.com/llama-go/llama-go/simd/reftest"
 )
 
@@ -41,6 +43,10 @@ var tiles = []reftest.Tile{
 	{Kind: reftest.Int8Q5_K, Run: Int8Q5_K.Run},
 	{Kind: reftest.ExactQ6_K, Run: ExactQ6_K.Run},
 	{Kind: reftest.Int8Q6_K, Run: Int8Q6_K.Run},
+	{Kind: reftest.ExactI8, Run: ExactI8.Run},
+	{Kind: reftest.ExactI4, Run: ExactI4.Run},
+	{Kind: reftest.Int8I8, Run: Int8I8.Run},
+	{Kind: reftest.Int8I4, Run: Int8I4.Run},
 }
 
 // wideTiles are those of two panels.
@@ -88,4 +94,14 @@ func TestVectors(t *testing.T) {
 		QuantizeBias: QuantizeBias, QuantizeSum: QuantizeSum, QuantizeHalves: QuantizeHalves, ToF16: ToF16, Prefetch: Prefetch,
 	}
 	v.Test(t)
+}
+
+func TestOwnVectors(t *testing.T) {
+	needAVX2(t)
+	v := reftest.OwnVectors{Hadamard: Hadamard, QuantizeOwn: QuantizeOwn,
+		SumFit: func(fit *pure.Fit, w []float32, d, m, factor float32) {
+			SumFit((*[5]float32)(unsafe.Pointer(fit)), w, &[3]float32{d, m, factor})
+		}}
+	t.Run("Bits", v.Test)
+	t.Run("NoNumber", v.NoNumber)
 }

@@ -13,7 +13,7 @@ import (
 type Decoded struct {
 	tiles     Tiles                              // of fewer than decodeRows rows; none: all are decoded
 	decode    func(n int, w, dst unsafe.Pointer) // n blocks of a panel
-	per, size int                                // elements of a row's block, bytes of a panel's
+	per, step int                                // elements of a row's block; bytes of decodeStep elements of a panel
 }
 
 // decodeRows is from how many rows on decoding once is faster.
@@ -35,11 +35,13 @@ func (d *Decoded) Run(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate 
 	}
 	scratch := decodePool.Get().(*decodeScratch)
 	defer decodePool.Put(scratch)
-	for n > 0 {
+	for {
 		blocks := min(n, decodeStep/d.per)
 		d.decode(blocks, w, unsafe.Pointer(scratch))
 		F32.Run(rows, d.per*blocks, x, unsafe.Pointer(scratch), c, lda, ldc, accumulate)
-		n, accumulate = n-blocks, 1
-		x, w = unsafe.Add(x, 4*d.per*blocks), unsafe.Add(w, d.size*blocks)
+		if n -= blocks; n == 0 {
+			return
+		}
+		x, w, accumulate = unsafe.Add(x, 4*decodeStep), unsafe.Add(w, d.step), 1
 	}
 }

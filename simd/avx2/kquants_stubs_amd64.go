@@ -84,7 +84,7 @@ func int8Q6_Kx4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 // ExactQ5_0 takes panels of Q5_0 and float32 activations:
 //
 //	acc = fma(fma(q[k], d, -16*d), x[k], acc)
-var ExactQ5_0 = Decoded{Tiles{}, decodeQ5_0, 32, 352}
+var ExactQ5_0 = Decoded{Tiles{}, decodeQ5_0, 32, 2816}
 
 // Int8Q5_0 takes panels of Q5_0 and int8 activations; for each block of 32:
 //
@@ -95,7 +95,7 @@ var Int8Q5_0 = Tiles{1: int8Q5_0x1, 2: int8Q5_0x2, 3: int8Q5_0x3, 4: int8Q5_0x4}
 // ExactQ5_1 takes panels of Q5_1 and float32 activations:
 //
 //	acc = fma(fma(q[k], d, m), x[k], acc)
-var ExactQ5_1 = Decoded{Tiles{}, decodeQ5_1, 32, 384}
+var ExactQ5_1 = Decoded{Tiles{}, decodeQ5_1, 32, 3072}
 
 // Int8Q5_1 takes panels of Q5_1 and int8 activations; for each block of 32:
 //
