@@ -65,6 +65,7 @@ func typeNames() string {
 
 // tensor is the stored bytes of a matrix, or of a vector, which has none.
 type tensor struct {
+	name   string
 	data   []byte
 	matrix *simd.Matrix
 }
@@ -146,7 +147,7 @@ func (b *binder) tensor(name string, rows, cols int, shape ...int) *simd.Matrix 
 	if b.err = b.ctx.Err(); b.err != nil {
 		return nil
 	}
-	b.tensors = append(b.tensors, tensor{data: v.Data})
+	b.tensors = append(b.tensors, tensor{name: name, data: v.Data})
 	return &m
 }
 

@@ -54,11 +54,12 @@ func (b *backend) normalize(ctx context.Context, n int, w []float32, delta bool)
 	})
 }
 
-// gateUp computes gate = silu(gateProj(norm)) * upProj(norm) in one region.
+// gateUp computes gate = silu(gateProj(norm)) * upProj(norm) in one region, or in
+// two where gate is converted as a whole.
 func (b *backend) gateUp(ctx context.Context, m *mlp, n int) error {
 	s, rows := &b.scratch, m.gateProj.Rows
-	step, turn := chunkRows(2*m.gateProj.Cols, n), m.gateProj.Step(n)
-	return b.run(ctx, chunks(rows, step), func(worker, c int) {
+	step, turn, whole := chunkRows(2*m.gateProj.Cols, n), m.gateProj.Step(n), s.gate.Whole()
+	err := b.run(ctx, chunks(rows, step), func(worker, c int) {
 		lo, hi := c*step, min(rows, (c+1)*step)
 		for r := lo; r < hi; r += turn {
 			end := min(hi, r+turn)
@@ -68,9 +69,15 @@ func (b *backend) gateUp(ctx context.Context, m *mlp, n int) error {
 		for t := range n {
 			g := s.gate.Row(t)[lo:hi]
 			simd.SiLUMul(g, g, s.up.row(t)[lo:hi])
-			s.gate.Convert(t, lo, hi)
+			if !whole {
+				s.gate.Convert(t, lo, hi)
+			}
 		}
 	})
+	if err != nil || !whole {
+		return err
+	}
+	return b.each(ctx, n, func(t int) { s.gate.Convert(t, 0, s.gate.Width) })
 }
 
 // product is one matrix of a region and where its results go.

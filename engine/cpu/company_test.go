@@ -20,44 +20,69 @@ type sequence struct {
 // The logits of a sequence have the same bits alone in one step on one thread
 // and among others, cut anywhere, in any blocks, on any number of threads.
 func TestCompanyChunksAndThreadsChangeNoBit(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	eachModeAndCase(t, func(t *testing.T, mode engine.Precision, c *tinyCase) {
+		checkCompany(t, r, c, func(threads int) engine.Backend {
+			return openIn(t, mode, c.Config.Config, c.source(), threads)
+		})
+	})
+}
+
+// So it is of a model that was quantized at load.
+func TestCompanyChangesNoBitOfAQuantizedModel(t *testing.T) {
+	r := rand.New(rand.NewPCG(13, 14))
+	for _, q := range quantizations {
+		t.Run(string(q), func(t *testing.T) {
+			eachModeAndCase(t, func(t *testing.T, mode engine.Precision, c *tinyCase) {
+				if !c.floats() {
+					return
+				}
+				checkCompany(t, r, c, func(threads int) engine.Backend {
+					return openQuantized(t, mode, q, c.Config.Config, c.source(), threads)
+				})
+			})
+		})
+	}
+}
+
+// checkCompany compares random sequences alone on one thread with the same ones
+// together on several.
+func checkCompany(t *testing.T, r *rand.Rand, c *tinyCase, open func(threads int) engine.Backend) {
 	const most = 5
 	rounds := 6
 	if raceDetector {
 		rounds = 1
 	}
-	r := rand.New(rand.NewPCG(11, 12))
-	eachModeAndCase(t, func(t *testing.T, mode engine.Precision, c *tinyCase) {
-		cfg := c.Config.Config
-		alone := openIn(t, mode, cfg, c.source(), 1)
-		for range rounds {
-			seqs := make([]sequence, 1+r.IntN(most))
-			free := r.Perm(most * 6)
-			for i := range seqs {
-				n := 1 + r.IntN(90)
-				if i == 0 {
-					n = 1 + r.IntN(300) // more than go through the layers at once
-				}
-				for range n {
-					seqs[i].ids = append(seqs[i].ids, r.Int32N(int32(cfg.VocabSize)))
-				}
-				for range (n + engine.BlockSize - 1) / engine.BlockSize {
-					seqs[i].blocks = append(seqs[i].blocks, int32(free[0]))
-					free = free[1:]
-				}
+	cfg := c.Config.Config
+	alone := open(1)
+	for range rounds {
+		seqs := make([]sequence, 1+r.IntN(most))
+		free := r.Perm(most * 6)
+		for i := range seqs {
+			n := 1 + r.IntN(90)
+			if i == 0 {
+				n = 1 + r.IntN(300) // more than go through the layers at once
 			}
-			together := openIn(t, mode, cfg, c.source(), 1+r.IntN(3))
-			steps := runTogether(t, r, together, seqs)
-			for i, s := range seqs {
-				want := step(t, alone, engine.Row{Tokens: s.ids, Blocks: blocks(0, 6), LastN: len(s.ids)})[0]
-				for k := range want {
-					if math.Float32bits(want[k]) != math.Float32bits(s.logits[k]) {
-						t.Fatalf("sequence %d of %d, after %d steps: logit %d of position %d is %v, alone %v",
-							i, len(seqs), steps, k%cfg.VocabSize, k/cfg.VocabSize, s.logits[k], want[k])
-					}
+			for range n {
+				seqs[i].ids = append(seqs[i].ids, r.Int32N(int32(cfg.VocabSize)))
+			}
+			for range (n + engine.BlockSize - 1) / engine.BlockSize {
+				seqs[i].blocks = append(seqs[i].blocks, int32(free[0]))
+				free = free[1:]
+			}
+		}
+		together := open(1 + r.IntN(3))
+		steps := runTogether(t, r, together, seqs)
+		for i, s := range seqs {
+			want := step(t, alone, engine.Row{Tokens: s.ids, Blocks: blocks(0, 6), LastN: len(s.ids)})[0]
+			for k := range want {
+				if math.Float32bits(want[k]) != math.Float32bits(s.logits[k]) {
+					t.Fatalf("sequence %d of %d, after %d steps: logit %d of position %d is %v, alone %v",
+						i, len(seqs), steps, k%cfg.VocabSize, k/cfg.VocabSize, s.logits[k], want[k])
 				}
 			}
 		}
-	})
+	}
 }
 
 // The attention of a deep position is cut into parts for some numbers of threads:

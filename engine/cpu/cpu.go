@@ -36,7 +36,8 @@ const maxTeam = 4
 // Open makes the CPU backend of a model. It checks every tensor that the config
 // implies, and reads all their bytes: matrices are packed for the unit that
 // multiplies them, one after another, or touched where it takes them as they
-// are. progress, which may be nil, is told the bytes read.
+// are. With opt.Quantize all matrices of floats are quantized on the way: see
+// quantizedType. progress, which may be nil, is told the bytes read.
 //
 // The weights stay src's: they must outlive the backend, which never closes src.
 // Errors are *ConfigError, *TensorError, *WeightsGoneError, *engine.RequestError
@@ -48,11 +49,8 @@ func Open(ctx context.Context, cfg weights.Config, src weights.Source, opt engin
 	default:
 		return nil, &ConfigError{"precision", fmt.Sprintf("%q", opt.Precision), `"exact" or "fast"`}
 	}
-	if opt.Quantize != engine.NoQuantize {
-		return nil, &engine.RequestError{
-			Msg:    fmt.Sprintf("quantize is %q: this backend computes from the types of the file only", string(opt.Quantize)),
-			Advice: "open it without quantize, or pass a file that is quantized already (GGUF)",
-		}
+	if err := opt.Quantize.Check(); err != nil {
+		return nil, err
 	}
 	if err := checkConfig(cfg); err != nil {
 		return nil, err
@@ -65,7 +63,7 @@ func Open(ctx context.Context, cfg weights.Config, src weights.Source, opt engin
 		plan: simd.NewPlan(opt.Precision == engine.Fast), maxBlocks: opt.MaxBlocks, rope: rope,
 		pool: simd.NewPool(min(opt.Threads, maxTeam*runtime.GOMAXPROCS(0))),
 	}
-	l := loader{ctx: ctx, plan: b.plan, pool: b.pool, progress: progress}
+	l := loader{ctx: ctx, plan: b.plan, pool: b.pool, quantize: opt.Quantize, progress: progress}
 	if b.model, b.panels, err = l.load(cfg, src); err != nil {
 		b.pool.Close()
 		return nil, err

@@ -13,6 +13,7 @@ var _ engine.Estimate = Estimate
 func Estimate(cfg weights.Config, typeOf func(name string) weights.DType, opt engine.BackendOptions) engine.Footprint {
 	plan := simd.NewPlan(opt.Precision != engine.Exact)
 	head := plan.NewAttention(cfg.HeadDim, engine.BlockSize).HeadBytes()
+	l := loader{plan: plan}
 	f := engine.Footprint{KVBlock: int64(cfg.NumHiddenLayers) * int64(cfg.NumKeyValueHeads) * int64(head)}
 	for _, t := range weights.TensorShapes(cfg) {
 		d := typeOf(t.Name)
@@ -27,7 +28,8 @@ func Estimate(cfg weights.Config, typeOf func(name string) weights.DType, opt en
 		onlyRows := t.Name == "model.embed_tokens.weight" && !cfg.TieWordEmbeddings // looked up, never multiplied
 		switch {
 		case len(t.Shape) == 2 && opt.Quantize != engine.NoQuantize:
-			f.Copied += quantizedBytes(opt.Quantize, rows, cols)
+			edge := t.Name == "model.embed_tokens.weight" || t.Name == "lm_head.weight"
+			f.Copied += int64(l.bytes(w.As(quantizedType(opt.Quantize, edge))))
 		case len(t.Shape) == 2 && plan.Packs(w.Type) && !onlyRows:
 			f.Copied += int64(w.PanelBytes())
 		default:
@@ -35,14 +37,4 @@ func Estimate(cfg weights.Config, typeOf func(name string) weights.DType, opt en
 		}
 	}
 	return f
-}
-
-// quantizedBytes is the size of a matrix in 8 or 4 bits a weight, with 4 bytes
-// for each 64 weights of a row.
-func quantizedBytes(q engine.Quantize, rows, cols int) int64 {
-	n := int64(rows) * int64(roundUp(cols, 64))
-	if q == engine.Int4 {
-		return n/2 + n/16
-	}
-	return n + n/16
 }

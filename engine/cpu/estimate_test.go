@@ -17,11 +17,12 @@ func TestEstimateIsWhatOpenTakes(t *testing.T) {
 	}
 	for _, dtype := range []weights.DType{weights.F32, weights.F16, weights.BF16} {
 		for _, mode := range []engine.Precision{engine.Exact, engine.Fast} {
-			for _, tied := range []bool{false, true} {
-				name := fmt.Sprintf("%s/%s/tied %v", dtype, mode, tied)
+			for i := range 6 {
+				tied, q := i%2 == 1, []engine.Quantize{engine.NoQuantize, engine.Int8, engine.Int4}[i/2]
+				name := fmt.Sprintf("%s/%s/tied %v/quantize %q", dtype, mode, tied, q)
 				cfg := cfg
 				cfg.TieWordEmbeddings = tied
-				src, opt := engine.RandomSource(cfg, dtype, 1), engine.BackendOptions{Precision: mode, MaxBlocks: 1}
+				src, opt := engine.RandomSource(cfg, dtype, 1), engine.BackendOptions{Precision: mode, Quantize: q, MaxBlocks: 1}
 				opened, err := Open(t.Context(), cfg, src, opt, nil)
 				if err != nil {
 					t.Fatal(name, err)

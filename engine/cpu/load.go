@@ -3,7 +3,9 @@ package cpu
 import (
 	"context"
 	"runtime/debug"
+	"sync/atomic"
 
+	"github.com/llama-go/llama-go/engine"
 	"github.com/llama-go/llama-go/internal/safe"
 	"github.com/llama-go/llama-go/simd"
 	"github.com/llama-go/llama-go/weights"
@@ -18,11 +20,14 @@ const pageBytes = 4096
 
 // loader reads all weights once: matrices that the plan multiplies from panels
 // are packed, one after another, by the whole team, and their files' pages given
-// back; of the others every page is touched.
+// back; of the others every page is touched. With quantize all matrices are
+// quantized so, in panels or not.
 type loader struct {
 	ctx         context.Context
 	plan        *simd.Plan
 	pool        *simd.Pool
+	quantize    engine.Quantize
+	scratch     [][]float32 // of each worker, for a row that is quantized
 	progress    func(done, total int64)
 	release     func(data []byte) // tells the source what will not be read again
 	done, total int64
@@ -42,6 +47,9 @@ func (l *loader) load(cfg weights.Config, src weights.Source) (m *model, panels 
 	err = safe.Call(func() (err error) {
 		var tensors []tensor
 		if m, tensors, err = bind(l.ctx, cfg, src); err != nil {
+			return err
+		}
+		if err := l.checkTypes(tensors); err != nil {
 			return err
 		}
 		panels, err = l.read(m, tensors)
@@ -65,8 +73,8 @@ func (l *loader) read(m *model, tensors []tensor) (panels *simd.Memory, err erro
 		}
 	}()
 	for i, t := range tensors {
-		twin, packs := twins[t.matrix]
-		if !packs {
+		twin, copied := twins[t.matrix]
+		if !copied {
 			if err := l.touch(t.data); err != nil {
 				return nil, err
 			}
@@ -86,9 +94,11 @@ func (l *loader) read(m *model, tensors []tensor) (panels *simd.Memory, err erro
 // which a step reads them; gate and up, which are read together, take turns.
 func (l *loader) place(m *model, tensors []tensor) (twins map[*simd.Matrix]simd.Matrix, panels *simd.Memory, err error) {
 	size := 0
+	shapes := map[*simd.Matrix]*simd.Matrix{} // of the twins
 	for _, t := range tensors {
-		if l.packs(m, t.matrix) {
-			size += roundUp(t.matrix.PanelBytes(), 64)
+		if w := l.shape(m, t.matrix); w != nil {
+			shapes[t.matrix] = w
+			size += roundUp(l.bytes(w), 64)
 		}
 	}
 	if panels, err = simd.NewMemory(size); err != nil {
@@ -105,37 +115,70 @@ func (l *loader) place(m *model, tensors []tensor) (twins map[*simd.Matrix]simd.
 		upOf[m.layers[i].mlp.gateProj] = m.layers[i].mlp.upProj
 	}
 	for _, t := range tensors {
-		w := t.matrix
-		if _, placed := twins[w]; placed || !l.packs(m, w) {
+		w := shapes[t.matrix]
+		if _, placed := twins[t.matrix]; placed || w == nil {
 			continue
 		}
-		if up := upOf[w]; up != nil && up.Type == w.Type {
-			twins[w], twins[up] = l.plan.PanelPair(w, up, take(2*w.PanelBytes()))
-		} else {
-			twins[w] = l.plan.Panels(w, take(w.PanelBytes()))
+		switch up := upOf[t.matrix]; {
+		case !l.plan.Packs(w.Type):
+			twins[t.matrix] = w.Stored(take(w.StoredBytes()))
+		case up != nil && shapes[up].Type == w.Type:
+			twins[t.matrix], twins[up] = l.plan.PanelPair(w, shapes[up], take(2*w.PanelBytes()))
+		default:
+			twins[t.matrix] = l.plan.Panels(w, take(w.PanelBytes()))
 		}
 	}
 	return twins, panels, nil
 }
 
-// packs tells whether a matrix is read from panels. Embeddings that are only
-// looked up stay where they are.
-func (l *loader) packs(m *model, w *simd.Matrix) bool {
-	return w != nil && l.plan.Packs(w.Type) && (w != m.embedTokens || w == m.lmHead)
+// shape is what a matrix is copied to: itself in panels, or quantized; nil where it
+// stays. Embeddings that are only looked up stay where they are unless they are
+// quantized.
+func (l *loader) shape(m *model, w *simd.Matrix) *simd.Matrix {
+	switch {
+	case w == nil:
+		return nil
+	case l.quantize != engine.NoQuantize:
+		return w.As(quantizedType(l.quantize, w == m.embedTokens || w == m.lmHead))
+	case l.plan.Packs(w.Type) && (w != m.embedTokens || w == m.lmHead):
+		return w
+	}
+	return nil
 }
 
-// pack fills the panels of a stored matrix.
+// bytes is the memory of a copied matrix.
+func (l *loader) bytes(w *simd.Matrix) int {
+	if l.plan.Packs(w.Type) {
+		return w.PanelBytes()
+	}
+	return w.StoredBytes()
+}
+
+// pack fills the panels of a stored matrix, or quantizes it.
 func (l *loader) pack(packed *simd.Matrix, t tensor) error {
 	const few = 4 // panels of a chunk
 	n := packed.Panels()
+	fill := func(_, lo, hi int) { packed.PackPanels(t.matrix, lo, hi) }
+	var refused atomic.Bool
+	if l.quantize != engine.NoQuantize {
+		scratch := l.rows(t.matrix.Cols)
+		fill = func(worker, lo, hi int) {
+			if packed.Quantize(t.matrix, lo, hi, scratch[worker]) != nil {
+				refused.Store(true)
+			}
+		}
+	}
 	batch := max(few, n*loadStep/max(loadStep, len(t.data)))
 	before := l.done
 	for lo := 0; lo < n; lo += batch {
 		hi := min(n, lo+batch)
-		if err := l.pool.Run(chunks(hi-lo, few), func(_, c int) {
-			packed.PackPanels(t.matrix, lo+c*few, min(hi, lo+(c+1)*few))
+		if err := l.pool.Run(chunks(hi-lo, few), func(worker, c int) {
+			fill(worker, lo+c*few, min(hi, lo+(c+1)*few))
 		}); err != nil {
 			return err
+		}
+		if refused.Load() {
+			return &TensorError{t.name, "weights that are no finite numbers", "finite ones, which can be quantized"}
 		}
 		if err := l.report(before + int64(float64(len(t.data))*float64(hi)/float64(n))); err != nil {
 			return err

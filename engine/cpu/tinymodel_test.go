@@ -164,7 +164,13 @@ func open(t testing.TB, cfg weights.Config, src weights.Source, threads int) eng
 // openIn is open in a named mode.
 func openIn(t testing.TB, mode engine.Precision, cfg weights.Config, src weights.Source, threads int) engine.Backend {
 	t.Helper()
-	b, err := cpu.Open(context.Background(), cfg, src, engine.BackendOptions{Precision: mode, Threads: threads}, nil)
+	return openQuantized(t, mode, engine.NoQuantize, cfg, src, threads)
+}
+
+// openQuantized is openIn that quantizes.
+func openQuantized(t testing.TB, mode engine.Precision, q engine.Quantize, cfg weights.Config, src weights.Source, threads int) engine.Backend {
+	t.Helper()
+	b, err := cpu.Open(context.Background(), cfg, src, engine.BackendOptions{Precision: mode, Quantize: q, Threads: threads}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
