@@ -25,6 +25,7 @@ func peakLoops() *asm {
 		a.i("VPMADDWD Y13, Y%d, Y%d", tmp, tmp)
 		a.i("VPADDD Y%d, Y%d, Y%d", tmp, acc, acc)
 	})
+	a.amxPeakLoops()
 	a.readLoop("read512", "Z", "VPORQ", 64)
 	a.readLoop("read256", "Y", "VPOR", 32)
 	return a

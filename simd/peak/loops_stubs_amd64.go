@@ -31,6 +31,16 @@ func fma256(n int)
 //go:noescape
 func bytes256(n int)
 
+// amxPairs is TDPBF16PS: 8,192 products of bfloat16.
+//
+//go:noescape
+func amxPairs(n int, p unsafe.Pointer)
+
+// amxBytes is TDPBUSD: 16,384 products of bytes.
+//
+//go:noescape
+func amxBytes(n int, p unsafe.Pointer)
+
 // read512 reads n times 512 bytes.
 //
 //go:noescape
