@@ -175,6 +175,9 @@ func (s *spread) share() string {
 	if s == nil {
 		return ""
 	}
+	if s.Min == s.Max {
+		return fmt.Sprintf("%.2f", s.Median)
+	}
 	return fmt.Sprintf("%.2f (%.2f–%.2f)", s.Median, s.Min, s.Max)
 }
 
