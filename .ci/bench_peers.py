@@ -18,6 +18,7 @@ whose venv could not be made is left out, and the output says so.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -27,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -55,6 +56,7 @@ class Engine:
     mode: str = "fast"
     quantize: str = ""
     disable: str = ""  # units that are off
+    slow: bool = False  # not part of --quick, nor of one thread among more
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class Job:
     ask: dict[str, Any]
     busy: bool = False
     kinds: tuple[str, ...] = ("llama-go", *KINDS)
+    slow: bool = False  # as of engines
 
 
 @dataclass
@@ -82,6 +85,7 @@ class Section:
 
 PREFILL = Job("prefill 512", {"do": "prefill", "n": 512})
 DECODE = Job("decode", {"do": "decode", "seconds": 0.8})
+WARM = {"prefill": {"n": 64}, "decode": {"seconds": 0.2}}
 STREAMS = Job(
     "16 streams", {"do": "decode", "seconds": 0.8, "streams": 16}, kinds=("llama-go", "llama.cpp")
 )
@@ -89,6 +93,7 @@ DEPTH = Job(
     "decode at 4096",
     {"do": "decode", "seconds": 0.8, "depth": 4096},
     kinds=("llama-go", "llama.cpp"),
+    slow=True,
 )
 BUSY = Job("beside a busy process", {"do": "decode", "seconds": 0.8}, busy=True)
 
@@ -116,7 +121,7 @@ SECTIONS = [
         "smollm2",
         [
             *ours("file", "fast", "exact"),
-            Engine("llama-go, pure Go", "llama-go", "file", "exact", disable="all"),
+            Engine("llama-go, pure Go", "llama-go", "file", "exact", disable="all", slow=True),
             Engine("llama.cpp", "llama.cpp", "file"),
             Engine("transformers bf16", "transformers", "hf"),
             Engine("OpenVINO int8", "openvino", "int8"),
@@ -137,12 +142,9 @@ SECTIONS = [
         ],
         BOTH,
         quick=True,
-        single=True,
     ),
     Section("f16", "TinyLlama-1.1B shape, f16", TINY, same("f16"), BOTH),
-    Section(
-        "q8_0", "TinyLlama-1.1B shape, Q8_0", TINY, same("q8_0"), BOTH, quick=True, single=True
-    ),
+    Section("q8_0", "TinyLlama-1.1B shape, Q8_0", TINY, same("q8_0"), BOTH, quick=True),
     Section(
         "q4_0",
         "TinyLlama-1.1B shape, Q4_0",
@@ -175,7 +177,11 @@ SHARES = [
         "Exact mode",
         ["decode", "prefill", "--shape", TINY, "--type", "bf16,q8_0,q4_0", "--precision", "exact"],
     ),
-    ("Kernels, one thread", ["kernels", "--threads", "1", "--precision", "fast,exact"]),
+    ("Kernels, one thread, fast mode", ["kernels", "--threads", "1"]),
+    (
+        "Kernels, one thread, exact mode",
+        ["kernels", "--threads", "1", "--precision", "exact", "--type", "bf16,q8_0,q4_0,q4_k"],
+    ),
 ]
 
 left_out: list[str] = []
@@ -253,13 +259,17 @@ class Worker:
 
     def ask(self, what: dict[str, Any]) -> dict[str, Any]:
         assert self.process.stdin
-        self.process.stdin.write(json.dumps(what) + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(json.dumps(what) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            raise Failed(f"{self.engine.name} ended with code {self.process.wait()}") from None
         return self.read()
 
     def close(self) -> None:
         assert self.process.stdin
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
         try:
             self.process.wait(timeout=20)
         except subprocess.TimeoutExpired:
@@ -330,9 +340,16 @@ def measure(
                     k = max(turn, 0) % max(1, len(order))
                     for w in order[k:] + order[:k]:
                         say(f"{section.name}: {w.engine.name}, {job.title}, round {turn + 1}")
-                        rate = one(w, job)
-                        if turn >= 0:
-                            w.rates.setdefault(job.title, []).append(rate)
+                        try:
+                            if turn < 0:
+                                w.ask(job.ask | WARM[job.ask["do"]])
+                            else:
+                                rate = one(w, job)
+                                w.rates.setdefault(job.title, []).append(rate)
+                        except Failed as err:
+                            note(f"{section.name}, {w.engine.name}, {job.title}: {err}")
+                            w.close()
+                            workers.remove(w)
         finally:
             for w in workers:
                 w.close()
@@ -540,6 +557,14 @@ def wanted(section: Section, args: argparse.Namespace, threads: int, most: int) 
     return section.single or threads != 1 or most == 1
 
 
+def faster(section: Section) -> Section:
+    return replace(
+        section,
+        engines=[e for e in section.engines if not e.slow],
+        jobs=[j for j in section.jobs if not j.slow],
+    )
+
+
 def main() -> int:
     args = arguments()
     rounds = args.rounds or (2 if args.quick else 3)
@@ -559,6 +584,8 @@ def main() -> int:
         for section in SECTIONS:
             if not wanted(section, args, threads, most):
                 continue
+            if args.quick or (threads == 1 < most and not args.only):
+                section = faster(section)
             workers = measure(section, models, threads, rounds, args.peers)
             for w in workers:
                 engines.setdefault(w.engine.kind, w.about)
