@@ -149,6 +149,7 @@ func testResident(t testing.TB, opt ServeOptions) (connFile string, ended <-chan
 	if opt.Open == nil {
 		opt.Open = cpu.Open
 	}
+	opt.Estimate = cpu.Estimate
 	opt.ConnectionFile = filepath.Join(dir, "c.json")
 	opt.Log = slog.New(slog.DiscardHandler)
 	ctx, cancel := context.WithCancel(context.Background())

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -147,6 +148,50 @@ func TestTwoOpenOneModel(t *testing.T) {
 	m := openTiny(t, h, path)
 	if !m.Info().Info.Resident || opened.Load() != 2 {
 		t.Errorf("resident %v, %d loads", m.Info().Info.Resident, opened.Load())
+	}
+}
+
+// TestQuantizedModelsAreModelsOfTheirOwn: the same files in each quantization are
+// shared apart, say what they are and take less.
+func TestQuantizedModelsAreModelsOfTheirOwn(t *testing.T) {
+	noLeak(t)
+	file, _ := testResident(t, ServeOptions{})
+	h := connectTo(t, file, "c")
+	path := tinyModel(t)
+	var sizes []int64
+	var first []int32
+	for _, q := range []string{"", "int8", "int4", "int8"} {
+		m, err := h.Open(t.Context(), rpc.OpenParams{Path: path, Quantize: q, Precision: "exact"}, nil)
+		if err != nil {
+			t.Fatalf("%q: %v", q, err)
+		}
+		info := m.Info().Info
+		if info.Quantize != q || info.DType != "float32" || info.Resident != (len(sizes) == 3) {
+			t.Errorf("%q: %+v", q, info)
+		}
+		sizes = append(sizes, info.Bytes)
+		s := openSession(t, m, 1, 32)
+		res, err := s.Generate(t.Context(), rpc.GenerateParams{Rows: [][]int32{{256, 'a', 'b'}}, MaxGenLen: 8, IgnoreEOS: true}, nil)
+		if err != nil || len(res.Rows[0].IDs) != 8 {
+			t.Fatalf("%q: %v, %v", q, res.Rows, err)
+		}
+		if q == "int8" {
+			if first != nil && !slices.Equal(first, res.Rows[0].IDs) {
+				t.Errorf("int8 gave %v, then %v", first, res.Rows[0].IDs)
+			}
+			first = res.Rows[0].IDs
+		}
+	}
+	if sizes[1] > sizes[0]*3/4 || sizes[2] >= sizes[1] || sizes[3] != sizes[1] {
+		t.Errorf("as stored, int8, int4 and int8 again take %v bytes", sizes)
+	}
+	var listed []string
+	for _, m := range psOf(t, h).Models {
+		listed = append(listed, m.Quantize)
+	}
+	slices.Sort(listed)
+	if !slices.Equal(listed, []string{"", "int4", "int8"}) {
+		t.Errorf("ps lists %q", listed)
 	}
 }
 

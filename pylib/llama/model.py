@@ -46,6 +46,11 @@ class Transformer:
     memory and time at a small loss. The weights that ``state_dict`` reads and
     ``load_state_dict`` sets stay in ``dtype``.
     Always in evaluation mode: there is no backward pass.
+
+    >>> small = ModelArgs(dim=64, n_layers=2, n_heads=4, vocab_size=100, max_seq_len=32)
+    >>> model = Transformer(small, quantize="int8")
+    >>> model.quantize, model.forward([[1, 2, 3]]).shape
+    ('int8', (1, 3, 100))
     """
 
     training = False

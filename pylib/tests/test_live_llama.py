@@ -20,6 +20,7 @@ from llama import (
     MissingFileError,
     Tokenizer,
     TokenizerError,
+    Transformer,
 )
 
 from . import reference, tiny
@@ -342,6 +343,36 @@ def test_broken_checkpoints(tmp_path: Path) -> None:
     # One level up, as Llama 2's downloads have it.
     (tmp_path / "tokenizer.model").write_bytes(tiny.sentencepiece())
     assert Llama.build(no_tokenizer, progress=False).tokenizer.n_words == 304
+
+
+def test_quantized_at_load(kernel: str, tiny_dir: Path, tmp_path: Path) -> None:
+    plain = Llama.build(tiny_dir, precision="exact", progress=False)
+    row = [[1, 17, 200, 5, 303, 42, 9]]
+    want = plain.model.forward(row).numpy()
+    size = plain.model.get_memory_footprint()
+    errors = []
+    for quantize, most in (("int8", 0.35), ("int4", 0.25)):
+        llm = Llama.build(tiny_dir, quantize=quantize, precision="exact", progress=False)  # type: ignore[arg-type]
+        again = Llama.build(tiny_dir, quantize=quantize, precision="exact", progress=False)  # type: ignore[arg-type]
+        assert again._handle.info["resident"] and not llm._handle.info["resident"]
+        assert f"quantize={quantize!r}" in repr(llm) and llm.model.quantize == quantize
+        assert f"float32 as {quantize}" in llm._repr_mimebundle_()["text/plain"]
+        assert llm.model.get_memory_footprint() < most * size
+        got = llm.model.forward(row).numpy()
+        assert np.array_equal(got, again.model.forward(row).numpy())
+        errors.append(float(np.abs(got - want).mean() / want.std()))
+        # The weights themselves stay as they are stored.
+        state = llm.model.state_dict(naming="hf")
+        np.testing.assert_array_equal(
+            np.asarray(state["lm_head.weight"]),
+            np.asarray(plain.model.state_dict(naming="hf")["lm_head.weight"]),
+        )
+        # The same weights by way of a state_dict compute the same.
+        model = Transformer(llm.model.args, dtype="float32", quantize=quantize, precision="exact")  # type: ignore[arg-type]
+        model.load_state_dict(dict(state))
+        assert np.array_equal(got, model.forward(row).numpy())
+        assert model.quantize == quantize
+    assert 0 < errors[0] < 0.05 and errors[0] < errors[1] < 0.5
 
 
 def test_stories260k(kernel: str, testdata: Path) -> None:
