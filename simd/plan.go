@@ -25,18 +25,18 @@ const wideRows = 3
 // panels is run of several panels, next bytes apart, whose results follow one
 // another in c. ahead is where the panels lie that are read after these.
 func (k *kernel) panels(panels, rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int) {
+	const out = 4 * PanelRows
+	i := 0 // each pointer is made anew: none may lie behind the last panel
 	if k.wide != nil && rows <= wideRows {
-		for ; panels >= 2; panels -= 2 {
-			k.wide(rows, n, x, w, c, lda, ldc, accumulate, next, ahead)
-			w, c = unsafe.Add(w, 2*next), unsafe.Add(c, 2*4*PanelRows)
+		for ; i+2 <= panels; i += 2 {
+			k.wide(rows, n, x, unsafe.Add(w, i*next), unsafe.Add(c, i*out), lda, ldc, accumulate, next, ahead)
 		}
 	}
-	for ; panels > 0; panels-- {
+	for ; i < panels; i++ {
 		if ahead != 0 {
-			prefetch(w, ahead, next)
+			prefetch(w, i*next+ahead, next)
 		}
-		k.run(rows, n, x, w, c, lda, ldc, accumulate)
-		w, c = unsafe.Add(w, next), unsafe.Add(c, 4*PanelRows)
+		k.run(rows, n, x, unsafe.Add(w, i*next), unsafe.Add(c, i*out), lda, ldc, accumulate)
 	}
 }
 
