@@ -13,7 +13,8 @@ const module = "github.com/llama-go/llama-go"
 var arrows = map[string][]string{
 	"messaging":        {},
 	"weights":          {},
-	"simd":             {"simd/avx2", "simd/avx512", "simd/neon", "simd/peak", "simd/pure"},
+	"simd":             {"simd/amx", "simd/avx2", "simd/avx512", "simd/neon", "simd/peak", "simd/pure"},
+	"simd/amx":         {},
 	"simd/avx2":        {},
 	"simd/avx512":      {},
 	"simd/neon":        {},
@@ -24,7 +25,7 @@ var arrows = map[string][]string{
 	"engine/tokenizer": {},
 	"kernelspec":       {},
 	"engine":           {"engine/sched", "engine/tokenizer", "weights"},
-	"engine/cpu":       {"engine", "engine/sched", "engine/tokenizer", "simd", "simd/avx2", "simd/avx512", "simd/neon", "simd/peak", "simd/pure", "weights"},
+	"engine/cpu":       {"engine", "engine/sched", "engine/tokenizer", "simd", "simd/amx", "simd/avx2", "simd/avx512", "simd/neon", "simd/peak", "simd/pure", "weights"},
 	"kernel/rpc":       {"engine", "engine/sched", "engine/tokenizer", "weights"},
 	"kernel":           {"engine", "engine/sched", "engine/tokenizer", "kernel/rpc", "messaging", "weights"},
 }

@@ -135,7 +135,7 @@ func (a *asm) words(name string, w []uint32) string {
 	return address
 }
 
-var regNum = map[string]int{"AX": 0, "CX": 1, "DX": 2, "BX": 3, "SI": 6, "DI": 7, "R8": 8, "R9": 9, "R10": 10, "R11": 11, "R12": 12, "R13": 13}
+var regNum = map[string]int{"AX": 0, "CX": 1, "DX": 2, "BX": 3, "SI": 6, "DI": 7, "R8": 8, "R9": 9, "R10": 10, "R11": 11, "R12": 12, "R13": 13, "R14": 14, "R15": 15}
 
 // mem is an address: disp(base)(index*scale); index "" is none.
 type mem struct {

@@ -40,6 +40,7 @@ func main() {
 	write("loops", neonPeakLoops())
 	write("tiles", neonTiles())
 	write("vectors", neonVectors())
+	write("tiles", amxTiles())
 	write("kquants", kquants512())
 	write("kquants", kquants256())
 	write("own", own512())
