@@ -1,21 +1,9 @@
 package main
 
-import (
-	"fmt"
-	"strings"
-)
+import "fmt"
 
 // amx has tiles of 16 rows of 64 bytes beside the vectors of avx512.
 var amx = unit{"amx", "Z", 1}
-
-// raw writes the bytes of an instruction that the Go assembler lacks.
-func (a *asm) raw(code []int, format string, args ...any) {
-	parts := make([]string, len(code))
-	for k, c := range code {
-		parts[k] = fmt.Sprintf("BYTE $0x%02x", c)
-	}
-	a.i("%s // %s", strings.Join(parts, "; "), fmt.Sprintf(format, args...))
-}
 
 // The prefix field pp of a VEX instruction.
 const (

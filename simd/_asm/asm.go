@@ -152,11 +152,20 @@ func (m mem) String() string {
 	return fmt.Sprintf("%d(%s)(%s*%d)", m.disp, m.base, m.index, m.scale)
 }
 
+// raw writes the bytes of an instruction that the Go assembler lacks.
+func (a *asm) raw(code []int, format string, args ...any) {
+	parts := make([]string, len(code))
+	for k, c := range code {
+		parts[k] = fmt.Sprintf("BYTE $0x%02x", c)
+	}
+	a.i("%s // %s", strings.Join(parts, "; "), fmt.Sprintf(format, args...))
+}
+
 // evexMem writes the bytes of an EVEX instruction on zmm registers with a
 // memory operand that the Go assembler lacks: opcode, the prefix field pp, the
-// map mm (Intel SDM vol. 2, 2.7); dst and src1 are register numbers; bcst
+// map mm (Intel SDM vol. 2, 2.7); dst and src1 are register numbers, and registers is what they are called; bcst
 // broadcasts 32 bits, else the operand has memBytes.
-func (a *asm) evexMem(name string, op, pp, mm, dst, src1 int, m mem, bcst bool, memBytes int) {
+func (a *asm) evexMem(name, registers string, op, pp, mm, dst, src1 int, m mem, bcst bool, memBytes int) {
 	bit := func(x, n int) int { return x >> n & 1 }
 	base := regNum[m.base]
 	x := 0
@@ -198,19 +207,15 @@ func (a *asm) evexMem(name string, op, pp, mm, dst, src1 int, m mem, bcst bool, 
 			code = append(code, m.disp>>s&0xff)
 		}
 	}
-	parts := make([]string, len(code))
-	for k, c := range code {
-		parts[k] = fmt.Sprintf("BYTE $0x%02x", c)
-	}
-	a.i("%s // %s%s %s, Z%d, Z%d", strings.Join(parts, "; "), name, suffix, m, src1, dst)
+	a.raw(code, "%s%s %s, %s", name, suffix, m, registers)
 }
 
 // vdpbf16ps: Zdst += pairs of Zsrc1 · the broadcast pair at m.
 func (a *asm) vdpbf16ps(m mem, src1, dst int) {
-	a.evexMem("VDPBF16PS", 0x52, 2, 2, dst, src1, m, true, 64)
+	a.evexMem("VDPBF16PS", fmt.Sprintf("Z%d, Z%d", src1, dst), 0x52, 2, 2, dst, src1, m, true, 64)
 }
 
 // vcvtneps2bf16 rounds 16 float32 at m into 16 bf16 in Ydst.
 func (a *asm) vcvtneps2bf16(m mem, dst int) {
-	a.evexMem("VCVTNEPS2BF16", 0x72, 2, 2, dst, 0, m, false, 64)
+	a.evexMem("VCVTNEPS2BF16", fmt.Sprintf("Y%d", dst), 0x72, 2, 2, dst, 0, m, false, 64)
 }
