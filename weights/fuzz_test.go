@@ -50,11 +50,11 @@ func FuzzSafetensors(f *testing.F) {
 func FuzzGGUF(f *testing.F) {
 	f.Add(ggufOf(nanoConfig, 0).bytes())
 	f.Add(ggufOf(nanoConfig, 30).bytes())
-	wide := nanoConfig // whole blocks of every type
-	wide.HiddenSize, wide.IntermediateSize, wide.HeadDim = 256, 256, 256
-	for _, id := range []uint32{6, 7, 12, 13, 14} {
-		f.Add(ggufOf(wide, id).bytes())
+	var blocks []ggufTensor
+	for _, id := range []uint32{6, 7, 12, 13, 14, 10} {
+		blocks = append(blocks, ggufTensor{name: ggmlTypes[id].name, dims: []uint64{256, 2}, typ: id})
 	}
+	f.Add(ggufFile{tensors: blocks}.bytes())
 	f.Add(ggufFile{}.bytes())
 	f.Add(ggufFile{keys: []ggufKV{{"a", stringsValue("x", "")}, {"general.alignment", u32Value(64)}}}.bytes())
 	f.Fuzz(func(t *testing.T, data []byte) {
