@@ -2,6 +2,7 @@ package cpu_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/llama-go/llama-go/engine"
+	"github.com/llama-go/llama-go/engine/cpu"
 	"github.com/llama-go/llama-go/simd"
 )
 
@@ -70,6 +72,18 @@ func printLogits(t *testing.T) {
 	for _, mode := range []engine.Precision{engine.Exact, engine.Fast} {
 		for _, c := range tinyCases(t) {
 			report(fmt.Sprintf("%s %v", c.Name, mode), openIn(t, mode, c.Config.Config, c.source(), 2), c.IDs)
+		}
+		for _, quantize := range []engine.Quantize{engine.Int8, engine.Int4} {
+			c := tinyCases(t)[0]
+			b, err := cpu.Open(context.Background(), c.Config.Config, c.source(),
+				engine.BackendOptions{Precision: mode, Threads: 2, Quantize: quantize}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			report(fmt.Sprintf("%s %v %v", c.Name, quantize, mode), b, c.IDs)
+			if err := b.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}
 		if os.Getenv("LLAMA_GO_SMOLLM2") != "" {
 			g, b, _ := smolLM2(t, mode)
