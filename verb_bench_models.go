@@ -148,7 +148,7 @@ func (m *benchModel) kvBytes(mode engine.Precision) int64 {
 
 // open loads the model.
 func (m *benchModel) open(ctx context.Context, opt engine.Options) (*engine.Engine, error) {
-	opt.Quantize = m.typ.quantize
+	opt.Quantize, opt.Estimate = m.typ.quantize, cpu.Estimate
 	if m.path == "" {
 		return engine.OpenSource(ctx, m.cfg, engine.RandomSource(m.cfg, m.typ.dtype, 1), cpu.Open, opt)
 	}

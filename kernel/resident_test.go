@@ -283,6 +283,19 @@ func TestWritingIntoAnOpenModelFailsTheNextRequest(t *testing.T) {
 	if err := generate(anew); err != nil || anew.Info().Info.Resident {
 		t.Errorf("opened again: %v, it was there already: %v", err, anew.Info().Info.Resident)
 	}
+	whole := openTiny(t, h, tinyModel(t)) // another file, which is cut
+	cut := filepath.Join(whole.Info().Info.Path, "model.safetensors")
+	if err := os.Truncate(cut, 100); err != nil {
+		t.Fatal(err)
+	}
+	refused("generate, cut", generate(whole))
+	if err := os.WriteFile(cut, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	refused("generate, cut and written anew", generate(whole))
+	if err := generate(openTiny(t, h, filepath.Dir(cut))); err != nil {
+		t.Errorf("opened again after the repair: %v", err)
+	}
 	if err := os.Remove(stored); err != nil {
 		t.Fatal(err)
 	}
