@@ -21,15 +21,20 @@ func ownFlip(t Type, i int) uint32 {
 	return 0
 }
 
-// packOwn scatters a stored row of I8 or I4 to its lane of a panel.
-func packOwn(t Type, panel []byte, lane int, row []byte) {
-	panel = panel[4*lane:]
-	for i := 0; i < len(row)/4; i++ {
-		binary.LittleEndian.PutUint32(panel[i*4*PanelRows:], binary.LittleEndian.Uint32(row[4*i:])^ownFlip(t, i))
+// packOwn deals stored rows of I8 or I4, up to 16, out to the lanes of a panel. Units
+// that have panels are little-endian.
+func packOwn(t Type, panel, rows []byte, lanes int) {
+	src, dst := as[uint32](rows), as[uint32](panel)
+	n := len(dst) / PanelRows
+	for i := range n {
+		flip, to := ownFlip(t, i), dst[i*PanelRows:][:lanes]
+		for lane := range to {
+			to[lane] = src[lane*n+i] ^ flip
+		}
 	}
 }
 
-// unpackOwn is packOwn backwards.
+// unpackOwn gathers a lane of a panel to a stored row.
 func unpackOwn(t Type, row, panel []byte, lane int) {
 	panel = panel[4*lane:]
 	for i := 0; i < len(row)/4; i++ {

@@ -71,8 +71,12 @@ func (m *Matrix) panel(p int) []byte {
 // panels m is.
 func (m *Matrix) PackPanels(src *Matrix, lo, hi int) {
 	for p := lo; p < hi; p++ {
-		panel := m.panel(p)
-		for lane := range min(PanelRows, m.Rows-p*PanelRows) {
+		panel, lanes := m.panel(p), min(PanelRows, m.Rows-p*PanelRows)
+		if m.Type.own() {
+			packOwn(m.Type, panel, src.data[p*PanelRows*m.Type.RowBytes(m.Cols):], lanes)
+			continue
+		}
+		for lane := range lanes {
 			packRow(m.Type, panel, lane, src.row(p*PanelRows+lane))
 		}
 	}
@@ -96,8 +100,6 @@ func packRow(t Type, panel []byte, lane int, row []byte) {
 			n := copy(panel[at:][:4], row)
 			row = row[n:]
 		}
-	case I8, I4:
-		packOwn(t, panel, lane, row)
 	default:
 		packBlocks(t, panel, lane, row)
 	}

@@ -33,23 +33,26 @@ func (m *Matrix) Quantize(src *Matrix, lo, hi int, scratch []float32) error { //
 	if !m.Type.own() || m.Rows != src.Rows || m.Cols != src.Cols {
 		panic(fmt.Sprintf("simd: Quantize: %s of %d × %d from %s of %d × %d", m.Type, m.Rows, m.Cols, src.Type, src.Rows, src.Cols))
 	}
-	x := scratch[:roundUp(m.Cols, pure.OwnBlock)]
-	var row []byte
+	x, size := scratch[:roundUp(m.Cols, pure.OwnBlock)], m.Type.RowBytes(m.Cols)
+	var rows []byte // of a panel
 	if m.kernel != nil {
-		row = make([]byte, m.Type.RowBytes(m.Cols))
+		rows = make([]byte, PanelRows*size)
 	}
-	for r := lo * PanelRows; r < min(m.Rows, hi*PanelRows); r++ {
-		clear(x[m.Cols:])
-		src.Row(x[:m.Cols], r)
-		active.turn(x, x)
+	for p := lo; p < hi; p++ {
 		if m.kernel == nil {
-			row = m.row(r)
+			rows = m.data[p*PanelRows*size:]
 		}
-		if !quantizeRow(m.Type, row, x) {
-			return ErrNotFinite
+		lanes := min(PanelRows, m.Rows-p*PanelRows)
+		for lane := range lanes {
+			clear(x[m.Cols:])
+			src.Row(x[:m.Cols], p*PanelRows+lane)
+			active.turn(x, x)
+			if !quantizeRow(m.Type, rows[lane*size:][:size], x) {
+				return ErrNotFinite
+			}
 		}
 		if m.kernel != nil {
-			packOwn(m.Type, m.panel(r/PanelRows), r%PanelRows, row)
+			packOwn(m.Type, m.panel(p), rows, lanes)
 		}
 	}
 	return nil

@@ -224,7 +224,7 @@ func SumFit(fit *Fit, w []float32, d, m, factor float32) { // w: (16n,)
 	var s [5][16]float32
 	for i, x := range w {
 		e := x - m
-		q := roundEven(min(max(e*factor, 0), 15))
+		q := roundEven(clamp(e * factor))
 		r := e - float32(d*q)
 		l := i & 15
 		s[0][l] += float32(r * r)
@@ -257,8 +257,8 @@ func SumFit(fit *Fit, w []float32, d, m, factor float32) { // w: (16n,)
 //
 //	q[i] = round(clamp((w[i] - m) * min(1/d, the largest float32), 0, 15)), ties to even
 //
-// It tells whether all weights and their range are finite; else dst is of no use.
-// fit is SumFit or its twin.
+// It tells whether all weights are finite, and less than an eighth of the largest
+// number; else dst is of no use. fit is SumFit or its twin.
 func QuantizeI4(dst []byte, w []float32, fit func(fit *Fit, w []float32, d, m, factor float32)) bool { // dst: (I4Bytes(n),), w: (n,)
 	checkOwn("QuantizeI4", len(w), I4Bytes(len(w)), len(dst))
 	for len(w) > 0 {
@@ -275,8 +275,7 @@ func QuantizeI4(dst []byte, w []float32, fit func(fit *Fit, w []float32, d, m, f
 		for len(v) > 0 {
 			b, q := (*[OwnBlock]float32)(v), (*[OwnBlock / 2]byte)(dst)
 			for i := range q {
-				low, high := min(max((b[i]-m)*factor, 0), 15), min(max((b[32+i]-m)*factor, 0), 15)
-				q[i] = byte(roundEven(low)) | byte(roundEven(high))<<4
+				q[i] = byte(roundEven(clamp((b[i]-m)*factor))) | byte(roundEven(clamp((b[32+i]-m)*factor)))<<4
 			}
 			v, dst = v[OwnBlock:], dst[OwnBlock/2:]
 		}
@@ -284,19 +283,36 @@ func QuantizeI4(dst []byte, w []float32, fit func(fit *Fit, w []float32, d, m, f
 	return true
 }
 
+// clamp is x in [0, 15]. Few weights are outside, so that branches cost little.
+func clamp(x float32) float32 {
+	if !(x > 0) {
+		return 0
+	}
+	if x > 15 {
+		return 15
+	}
+	return x
+}
+
 // inverse is 1/d, or the largest number.
 func inverse(d float32) float32 { return min(1/d, math.MaxFloat32) }
 
 // i4Scale finds d and m of a group.
 func i4Scale(v []float32, fit func(fit *Fit, w []float32, d, m, factor float32)) (d, m float32, ok bool) {
-	lo, hi := v[0], v[0]
+	lo, hi, top := v[0], v[0], uint32(0)
 	for _, x := range v {
-		lo, hi = min(lo, x), max(hi, x)
+		if x < lo {
+			lo = x
+		}
+		if x > hi {
+			hi = x
+		}
+		top = max(top, math.Float32bits(x)&0x7fffffff)
 	}
-	width := hi - lo
-	if !(width <= math.MaxFloat32/4) || !(lo >= -math.MaxFloat32/4) || !(hi <= math.MaxFloat32/4) {
+	if top > math.Float32bits(math.MaxFloat32/8) { // or no number
 		return 0, 0, false
 	}
+	width := hi - lo
 	n, least := float32(len(v)), float32(0)
 	var f Fit
 	for s := range i4Cuts {
