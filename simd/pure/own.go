@@ -200,9 +200,6 @@ func roundBF16(x float32) float32 {
 	return math.Float32frombits((b + 0x7fff + b>>16&1) &^ 0xffff)
 }
 
-// i4Cuts are what QuantizeI4 tries to cut off a range on either side.
-var i4Cuts = [4]float32{0, 1.0 / 32, 2.0 / 32, 3.0 / 32}
-
 // A Fit says how the line d*q + m fits weights; the sums of SumFit.
 type Fit struct{ Error, Q, QQ, E, QE float32 }
 
@@ -244,16 +241,11 @@ func SumFit(fit *Fit, w []float32, d, m, factor float32) { // w: (16n,)
 }
 
 // QuantizeI4 makes a row of I4 of turned weights. The d and m of a group are
-// those of least squared error among
 //
-//	for s := range 4 {
-//		cut := (hi - lo) * s / 32
-//		d, m := (hi-lo-2*cut) / 15, lo + cut
-//		try d, m if s == 0
-//		try the line of least squares through (q[i], w[i]), q those of d and m
-//	}
+//	d, m := (hi-lo)/15, lo // the group's range
 //
-// where lo and hi are the group's range and d and m are rounded to bfloat16, and
+// or the line of least squares through (q[i], w[i]), q those of that d and m, if its
+// squared error is less. Both are rounded to bfloat16, and
 //
 //	q[i] = round(clamp((w[i] - m) * min(1/d, the largest float32), 0, 15)), ties to even
 //
@@ -313,25 +305,16 @@ func i4Scale(v []float32, fit func(fit *Fit, w []float32, d, m, factor float32))
 		return 0, 0, false
 	}
 	width := hi - lo
-	n, least := float32(len(v)), float32(0)
-	var f Fit
-	for s := range i4Cuts {
-		cut := float32(width * i4Cuts[s])
-		d1, m1 := roundBF16((width-2*cut)/15), roundBF16(lo+cut)
-		fit(&f, v, d1, m1, inverse(d1))
-		if s == 0 {
-			d, m, least = d1, m1, f.Error
-		}
-		det := float32(n*f.QQ) - float32(f.Q*f.Q)
-		if !(det > 0) {
-			continue
-		}
+	d, m = roundBF16(width/15), roundBF16(lo)
+	var f, line Fit
+	fit(&f, v, d, m, inverse(d))
+	n := float32(len(v))
+	if det := float32(n*f.QQ) - float32(f.Q*f.Q); det > 0 {
 		d2 := (float32(n*f.QE) - float32(f.Q*f.E)) / det
-		m2 := roundBF16(m1 + (f.E-float32(d2*f.Q))/n)
+		m2 := roundBF16(m + (f.E-float32(d2*f.Q))/n)
 		d2 = roundBF16(d2)
-		fit(&f, v, d2, m2, inverse(d2))
-		if f.Error < least {
-			d, m, least = d2, m2, f.Error
+		if fit(&line, v, d2, m2, inverse(d2)); line.Error < f.Error {
+			return d2, m2, true
 		}
 	}
 	return d, m, true
