@@ -220,6 +220,9 @@ class Models:
             part = path.with_suffix(".part")
             shutil.rmtree(part, ignore_errors=True)
             task = ["--task", "text-generation-with-past", "--weight-format", form]
+            hidden = json.loads((source / "config.json").read_text())["hidden_size"]
+            if form == "int4" and hidden % 128:
+                task += ["--group-size", "64"]  # 128 is usual and must divide
             cli: list[str | Path] = [HF / "optimum-cli", "export", "openvino"]
             self._run([*cli, "--model", source, *task, part])
             part.rename(path)

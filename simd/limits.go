@@ -22,13 +22,26 @@ const limitChunk = 100 * time.Microsecond
 // only pure Go computes.
 func Limits() []Limit { return unitLimits(usable()) }
 
-// Limit names the limit of what multiplies type t: "" where package pure does.
+// AMX has one limit for each kind of tile.
+const (
+	limitAMXPairs = "AMX bf16"
+	limitAMXBytes = "AMX int8"
+)
+
+// Limit names the limit of what multiplies type t with many rows: "" where
+// package pure does.
 func (p *Plan) Limit(t Type) string {
 	k := p.kernels[t]
 	if k == nil {
 		return ""
 	}
 	name, _, _ := strings.Cut(k.what, ",")
+	switch {
+	case strings.HasPrefix(name, "AMX") && k.form == formBF16:
+		return limitAMXPairs
+	case strings.HasPrefix(name, "AMX"):
+		return limitAMXBytes
+	}
 	return name
 }
 

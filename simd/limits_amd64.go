@@ -2,7 +2,10 @@
 
 package simd
 
-import "github.com/llama-go/llama-go/simd/peak"
+import (
+	"github.com/llama-go/llama-go/simd/amx"
+	"github.com/llama-go/llama-go/simd/peak"
+)
 
 // unitLimits are the loops for these features. Names begin what kernels say of
 // themselves.
@@ -21,6 +24,10 @@ func unitLimits(fs features) []Limit {
 	}
 	if fs.has(featVNNI) {
 		add("VNNI", "Gop/s", peak.Bytes512)
+	}
+	if fs.has(featAMX) && amx.Enable() == nil {
+		add(limitAMXPairs, "GF/s", peak.AMXPairs)
+		add(limitAMXBytes, "Gop/s", peak.AMXBytes)
 	}
 	return all
 }
