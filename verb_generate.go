@@ -155,7 +155,7 @@ func openHost(ctx context.Context, inProcess bool) (kernel.Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	return kernel.NewLocalHost(kernel.LocalOptions{Open: cpu.Open, Estimate: cpu.Estimate, Threads: threads}), nil
+	return kernel.NewLocalHost(kernel.LocalOptions{Open: openBackend(), Estimate: cpu.Estimate, Threads: threads}), nil
 }
 
 // promptIDs is the prompt in the model's chat format, or as it stands.

@@ -30,7 +30,7 @@ containers and tests.`,
 				}
 				return kernel.Run(ctx, kernel.RunOptions{
 					ConnectionFile: *file, InProcess: *inProcess, Resident: os.Getenv("LLAMA_GO_CONNECTION"),
-					Open: cpu.Open, Estimate: cpu.Estimate, Threads: threads, Version: buildVersion(), Model: *model,
+					Open: openBackend(), Estimate: cpu.Estimate, Threads: threads, Version: buildVersion(), Model: *model,
 				})
 			}
 		},

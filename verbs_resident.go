@@ -80,7 +80,7 @@ never) without a client, by "llama-go stop", or by SIGTERM.`,
 					return err
 				}
 				return kernel.Serve(ctx, kernel.ServeOptions{
-					Open: cpu.Open, Estimate: cpu.Estimate, Version: buildVersion(), ConnectionFile: *file, Idle: idle, Threads: threads,
+					Open: openBackend(), Estimate: cpu.Estimate, Version: buildVersion(), ConnectionFile: *file, Idle: idle, Threads: threads,
 				})
 			}
 		},

@@ -44,6 +44,11 @@ const maxTeam = 4
 // or the context's.
 func Open(ctx context.Context, cfg weights.Config, src weights.Source, opt engine.BackendOptions,
 	progress func(done, total int64)) (engine.Backend, error) {
+	return open(ctx, cfg, src, opt, "", progress)
+}
+
+func open(ctx context.Context, cfg weights.Config, src weights.Source, opt engine.BackendOptions, cacheDir string,
+	progress func(done, total int64)) (engine.Backend, error) {
 	switch opt.Precision {
 	case "", engine.Exact, engine.Fast:
 	default:
@@ -63,7 +68,7 @@ func Open(ctx context.Context, cfg weights.Config, src weights.Source, opt engin
 		plan: simd.NewPlan(opt.Precision == engine.Fast), maxBlocks: opt.MaxBlocks, rope: rope,
 		pool: simd.NewPool(min(opt.Threads, maxTeam*runtime.GOMAXPROCS(0))),
 	}
-	l := loader{ctx: ctx, plan: b.plan, pool: b.pool, quantize: opt.Quantize, progress: progress}
+	l := loader{ctx: ctx, plan: b.plan, pool: b.pool, quantize: opt.Quantize, cacheDir: cacheDir, progress: progress}
 	if b.model, b.panels, err = l.load(cfg, src); err != nil {
 		b.pool.Close()
 		return nil, err

@@ -27,10 +27,12 @@ type loader struct {
 	plan        *simd.Plan
 	pool        *simd.Pool
 	quantize    engine.Quantize
+	cacheDir    string      // of OpenCached, or ""
 	scratch     [][]float32 // of each worker, for a row that is quantized
 	progress    func(done, total int64)
 	release     func(data []byte) // tells the source what will not be read again
 	done, total int64
+	told        int64 // the most of done that progress knows
 }
 
 // load binds the model and loads its weights. The panels lie in the memory that
@@ -52,14 +54,14 @@ func (l *loader) load(cfg weights.Config, src weights.Source) (m *model, panels 
 		if err := l.checkTypes(tensors); err != nil {
 			return err
 		}
-		panels, err = l.read(m, tensors)
+		panels, err = l.read(m, src, tensors)
 		return err
 	})
 	return m, panels, classify(err)
 }
 
-// read loads tensor after tensor.
-func (l *loader) read(m *model, tensors []tensor) (panels *simd.Memory, err error) {
+// read loads tensor after tensor, or what is quantized from its cache.
+func (l *loader) read(m *model, src weights.Source, tensors []tensor) (panels *simd.Memory, err error) {
 	for _, t := range tensors {
 		l.total += int64(len(t.data))
 	}
@@ -72,20 +74,40 @@ func (l *loader) read(m *model, tensors []tensor) (panels *simd.Memory, err erro
 			mem.Free()
 		}
 	}()
+	kept := newCache(l.cacheDir, src, l.quantize, l.plan, len(mem.Bytes))
+	hit := false
+	if kept != nil {
+		if hit, err = l.readCache(kept, mem.Bytes); err != nil {
+			return nil, err
+		}
+		if !hit {
+			clear(mem.Bytes)
+		}
+	}
 	for i, t := range tensors {
 		twin, copied := twins[t.matrix]
+		if !copied && hit { // a norm, which bind has read
+			continue
+		}
 		if !copied {
 			if err := l.touch(t.data); err != nil {
 				return nil, err
 			}
 			continue
 		}
-		if err := l.pack(&twin, t); err != nil {
-			return nil, err
+		if !hit {
+			if err := l.pack(&twin, t); err != nil {
+				return nil, err
+			}
 		}
 		*t.matrix = twin
 		tensors[i].data = nil // the source may let go of it
 		l.release(t.data)
+	}
+	if kept != nil && !hit {
+		if err := l.writeCache(kept, src, mem.Bytes); err != nil {
+			return nil, err
+		}
 	}
 	return mem, nil
 }
@@ -200,13 +222,16 @@ func (l *loader) touch(data []byte) error {
 	return nil
 }
 
-// report tells how far it is, unless the context has ended.
+// report tells how far it is, unless the context has ended. It never goes back,
+// though a damaged cache may have been read before.
 func (l *loader) report(done int64) error {
 	if err := l.ctx.Err(); err != nil {
 		return err
 	}
-	l.done = done
-	l.progress(l.done, l.total)
+	if l.done = done; done > l.told {
+		l.told = done
+		l.progress(l.done, l.total)
+	}
 	return nil
 }
 
