@@ -5,8 +5,9 @@ import (
 	"math"
 )
 
-// K-quants of 256 bits: one vector of the panel after the other, so that eight
-// dwords of q stay in registers. Exact tiles decode and leave the rest to F32.
+// K-quants of 256 bits. Eight dwords of q stay in registers, so that more than two
+// rows take one vector of the panel after the other. Exact tiles decode and leave
+// the rest to F32.
 
 var kRows256 = []int{1, 2, 3, 4}
 
@@ -17,13 +18,11 @@ const (
 	kCounter256, kWalk256                  = "R9", "R10"
 )
 
-// stackFloats256 is what the float32 of a sub-scale take on the stack: one vector.
-const stackFloats256 = 32
-
-// beginK256 sets the frame: sixteen sub-scales, or eight and eight minima.
-func (a *asm) beginK256(q kquant, begin func()) {
+// beginK256 sets the frame: float32 of sixteen sub-scales, or of eight and eight
+// minima, of width vectors each.
+func (a *asm) beginK256(q kquant, width int, begin func()) {
 	if q.super {
-		a.frame = 16 * stackFloats256
+		a.frame = 16 * 32 * width
 	}
 	begin()
 	a.frame = 0
@@ -47,50 +46,52 @@ func (a *asm) byteOf256(z, i, dst int, signed bool) {
 	}
 }
 
-// subScales256 is subScales of one vector.
-func (a *asm) subScales256(q kquant) {
-	const d, dmin, w, high, rest, z = 4, 5, 6, 7, 8, 9
-	put := func(from, by, at int, signed bool) {
-		for s := range 4 {
-			a.byteOf256(from, s, z, signed)
-			a.i("VCVTDQ2PS Y%d, Y%d", z, z)
-			a.i("VMULPS Y%d, Y%d, Y%d", by, z, z)
-			a.i("VMOVUPS Y%d, %d(SP)", z, (at+s)*stackFloats256)
+// subScales256 is subScales of width vectors.
+func (a *asm) subScales256(q kquant, width int) {
+	const d, dmin, w, high, rest, z = 8, 9, 10, 11, 12, 13
+	for v := range width {
+		put := func(from, by, at int, signed bool) {
+			for s := range 4 {
+				a.byteOf256(from, s, z, signed)
+				a.i("VCVTDQ2PS Y%d, Y%d", z, z)
+				a.i("VMULPS Y%d, Y%d, Y%d", by, z, z)
+				a.i("VMOVUPS Y%d, %d(SP)", z, 32*(width*(at+s)+v))
+			}
 		}
-	}
-	a.i("VCVTPH2PS %s, Y%d", at256(0, 2, 0, 1), d)
-	if q.bits == 6 {
-		for i := range 4 {
-			a.i("VMOVDQU %d(%s), Y%d", 32+i*laneBytes, panelReg, w)
-			put(w, d, 4*i, true)
+		a.i("VCVTPH2PS %s, Y%d", at256(0, 2, v, width), d)
+		if q.bits == 6 {
+			for i := range 4 {
+				a.i("VMOVDQU %s, Y%d", at256(32+i*laneBytes, 4, v, width), w)
+				put(w, d, 4*i, true)
+			}
+			continue
 		}
-		return
-	}
-	a.i("VCVTPH2PS %s, Y%d", at256(32, 2, 0, 1), dmin)
-	a.i("VXORPS %s, Y%d, Y%d", a.constant(0x80000000, 0), dmin, dmin)
-	a.i("VMOVDQU %d(%s), Y%d", 64+2*laneBytes, panelReg, rest)
-	for i, by := range []int{d, dmin} {
-		a.i("VMOVDQU %d(%s), Y%d", 64+i*laneBytes, panelReg, w)
-		a.i("VPSRLD $2, Y%d, Y%d", w, high)
-		a.i("VPAND %s, Y%d, Y%d", a.constant(0x30303030, 0), high, high)
-		a.i("VPAND %s, Y%d, Y%d", a.constant(0x3f3f3f3f, 0), w, w)
-		if i == 1 {
-			a.i("VPSRLD $4, Y%d, Y%d", rest, rest)
+		a.i("VCVTPH2PS %s, Y%d", at256(32, 2, v, width), dmin)
+		a.i("VXORPS %s, Y%d, Y%d", a.constant(0x80000000, 0), dmin, dmin)
+		a.i("VMOVDQU %s, Y%d", at256(64+2*laneBytes, 4, v, width), rest)
+		for i, by := range []int{d, dmin} {
+			a.i("VMOVDQU %s, Y%d", at256(64+i*laneBytes, 4, v, width), w)
+			a.i("VPSRLD $2, Y%d, Y%d", w, high)
+			a.i("VPAND %s, Y%d, Y%d", a.constant(0x30303030, 0), high, high)
+			a.i("VPAND %s, Y%d, Y%d", a.constant(0x3f3f3f3f, 0), w, w)
+			if i == 1 {
+				a.i("VPSRLD $4, Y%d, Y%d", rest, rest)
+			}
+			a.i("VPAND %s, Y%d, Y%d", a.constant(0x0f0f0f0f, 0), rest, z)
+			a.i("VPOR Y%d, Y%d, Y%d", z, high, high)
+			put(w, by, 8*i, false)
+			put(high, by, 8*i+4, false)
 		}
-		a.i("VPAND %s, Y%d, Y%d", a.constant(0x0f0f0f0f, 0), rest, z)
-		a.i("VPOR Y%d, Y%d, Y%d", z, high, high)
-		put(w, by, 8*i, false)
-		put(high, by, 8*i+4, false)
 	}
 }
 
-// dword256 is dword.
-func (a *asm) dword256(q kquant, off, sub, e, z, t int) {
+// dword256 is dword for vector v of width.
+func (a *asm) dword256(q kquant, off, sub, e, v, width, z, t int) {
 	nibble, at := sub, e
 	if !q.super {
 		nibble, at = e/4, e%4
 	}
-	a.i("VMOVDQU %d(%s), Y%d", off+q.nibbles()+at*laneBytes, panelReg, z)
+	a.i("VMOVDQU %s, Y%d", at256(off+q.nibbles()+at*laneBytes, 4, v, width), z)
 	if nibble == 1 {
 		a.i("VPSRLD $4, Y%d, Y%d", z, z)
 	}
@@ -102,7 +103,7 @@ func (a *asm) dword256(q kquant, off, sub, e, z, t int) {
 	if q.bits == 6 {
 		h, shift, mask = off+(2*sub+e/4)*laneBytes, 2*(e%4)-4, 0x30303030
 	}
-	a.i("VMOVDQU %d(%s), Y%d", h, panelReg, t)
+	a.i("VMOVDQU %s, Y%d", at256(h, 4, v, width), t)
 	switch {
 	case shift < 0:
 		a.i("VPSLLD $%d, Y%d, Y%d", -shift, t, t)
@@ -115,22 +116,25 @@ func (a *asm) dword256(q kquant, off, sub, e, z, t int) {
 
 // blocks256 is the loop over blocks; move advances what is not the panel by a
 // chunk.
-func (a *asm) blocks256(q kquant, chunk func(off int), move func()) {
+func (a *asm) blocks256(q kquant, width int, chunk func(off int), move func()) {
 	a.label("loop")
 	if !q.super {
+		a.prefetchStream(q.headBytes() + q.chunkBytes())
 		chunk(q.headBytes())
 		move()
 		a.i("ADDQ $%d, %s", q.headBytes()+q.chunkBytes(), panelReg)
 	} else {
-		a.subScales256(q)
+		a.prefetchStream(q.headBytes())
+		a.subScales256(q, width)
 		a.i("ADDQ $%d, %s", q.headBytes(), panelReg)
 		a.i("MOVQ SP, %s", kWalk256)
 		a.i("MOVQ $4, %s", kCounter256)
 		a.label("chunk")
+		a.prefetchStream(q.chunkBytes())
 		chunk(0)
 		move()
 		a.i("ADDQ $%d, %s", q.chunkBytes(), panelReg)
-		a.i("ADDQ $%d, %s", q.walk()/a.parts, kWalk256)
+		a.i("ADDQ $%d, %s", q.walk()*width/2, kWalk256)
 		a.i("SUBQ $1, %s", kCounter256)
 		a.i("JNZ chunk")
 	}
@@ -138,129 +142,144 @@ func (a *asm) blocks256(q kquant, chunk func(off int), move func()) {
 	a.i("JNZ loop")
 }
 
-// scale256 addresses the scale of k from 4e on, and of minima the offset.
-func (q kquant) scale256(sub, e int) (scale, offset mem) {
+// scale256 addresses vector v of the scale of k from 4e on, and of minima the
+// offset.
+func (q kquant) scale256(sub, e, v, width int) (scale, offset mem) {
+	at := func(s int) mem { return mem{disp: 32 * (width*s + v), base: kWalk256} }
 	if q.bits == 6 {
-		return mem{disp: (2*sub + e/4) * stackFloats256, base: kWalk256}, mem{}
+		return at(2*sub + e/4), mem{}
 	}
-	return mem{disp: sub * stackFloats256, base: kWalk256}, mem{disp: (8 + sub) * stackFloats256, base: kWalk256}
+	return at(sub), at(8 + sub)
 }
 
 // decodeK writes n blocks as a panel of float32, w = fma(q, scale, offset).
 func (a *asm) decodeK(q kquant) {
-	const four, high, z, scale, offset = 4, 5, 6, 7, 8
-	a.beginK256(q, func() { a.fn("decode"+q.name, "(n int, w, dst unsafe.Pointer)") })
-	a.i("XORL %s, %s", offsetReg, offsetReg)
-	a.label("vector")
+	const four, high, z, scale, offset, width = 4, 5, 6, 0, 2, 2
+	a.beginK256(q, width, func() { a.fn("decode"+q.name, "(n int, w, dst unsafe.Pointer)") })
 	a.load("n:"+countReg, "w:"+panelReg, "dst:"+cReg)
-	a.oneVector()
-	a.blocks256(q, func(off int) {
+	a.blocks256(q, width, func(off int) {
 		for sub := range q.subs() {
 			for e := range 8 {
-				if e == 0 || q.bits == 6 && e == 4 {
-					s, o := q.scale256(sub, e)
-					switch {
-					case !q.super:
-						a.i("VCVTPH2PS %s, Y%d", at256(0, 2, 0, 1), scale)
-					default:
-						a.i("VMOVUPS %s, Y%d", s, scale)
+				for v := range width {
+					if e == 0 || q.bits == 6 && e == 4 {
+						s, o := q.scale256(sub, e, v, width)
+						if q.super {
+							a.i("VMOVUPS %s, Y%d", s, scale+v)
+						} else {
+							a.i("VCVTPH2PS %s, Y%d", at256(0, 2, v, width), scale+v)
+						}
+						switch {
+						case !q.minima:
+							a.i("VMULPS %s, Y%d, Y%d", a.constant(math.Float32bits(-q.bias), 0), scale+v, offset+v)
+						case q.super:
+							a.i("VMOVUPS %s, Y%d", o, offset+v)
+						default:
+							a.i("VCVTPH2PS %s, Y%d", at256(32, 2, v, width), offset+v)
+						}
 					}
-					switch {
-					case !q.minima:
-						a.i("VMULPS %s, Y%d, Y%d", a.constant(math.Float32bits(-q.bias), 0), scale, offset)
-					case !q.super:
-						a.i("VCVTPH2PS %s, Y%d", at256(32, 2, 0, 1), offset)
-					default:
-						a.i("VMOVUPS %s, Y%d", o, offset)
+					a.dword256(q, off, sub, e, v, width, four, high)
+					for i := range 4 {
+						a.byteOf256(four, i, z, false)
+						a.i("VCVTDQ2PS Y%d, Y%d", z, z)
+						a.i("VFMADD213PS Y%d, Y%d, Y%d", offset+v, scale+v, z)
+						a.i("VMOVUPS Y%d, %d(%s)", z, laneBytes*(32*sub+4*e+i)+32*v, cReg)
 					}
-				}
-				a.dword256(q, off, sub, e, four, high)
-				for i := range 4 {
-					a.byteOf256(four, i, z, false)
-					a.i("VCVTDQ2PS Y%d, Y%d", z, z)
-					a.i("VFMADD213PS Y%d, Y%d, Y%d", offset, scale, z)
-					a.i("VMOVUPS Y%d, %d(%s)", z, laneBytes*(32*sub+4*e+i), cReg)
 				}
 			}
 		}
 	}, func() { a.i("ADDQ $%d, %s", 32*q.subs()*laneBytes, cReg) })
-	a.nextVector()
 	a.ret()
 }
 
-// int8K256 is int8K. A 16-bit sum is of at most 4, 2 or 1 thousand: of a q of 4
-// bits 8 dwords, 16·15·127 = 30480; of 5 bits 4, 8·31·127 = 31496; of 6 bits 2,
-// 4·63·127 = 32004, all below 1<<15.
+// int8K256 is int8K. A 16-bit sum is of a q of 4 bits and 8 dwords, 16·15·127 =
+// 30480; of 5 bits and 4, 8·31·127 = 31496; of 6 bits and 2, 4·63·127 = 32004: all
+// below 1<<15.
 func (a *asm) int8K256(q kquant, mr int) {
-	a.beginK256(q, func() { a.beginVectors("int8"+q.name, mr) })
+	name, width := "int8"+q.name, 2
+	if mr > 2 {
+		width = 1
+	}
+	a.beginK256(q, width, func() {
+		if width == 1 {
+			a.beginVectors(name, mr)
+		} else {
+			a.beginTile(name, mr, 1)
+		}
+	})
 	ones := a.constant(0x00010001, 0)
 	size := map[int]int{4: 8, 5: 4, 6: 2}[q.bits]
-	a.blocks256(q, func(off int) {
-		for sub := range q.subs() {
-			x := func(m, at int) mem { return row(m, sub*q.actBytes()+at) }
-			for e := range 8 {
-				a.dword256(q, off, sub, e, kDwords256+e, kX)
+	chunk := func(off, sub, v int) {
+		x := func(m, at int) mem { return row(m, sub*q.actBytes()+at) }
+		for e := range 8 {
+			a.dword256(q, off, sub, e, v, width, kDwords256+e, kX)
+		}
+		// dot sets z to the sum of dwords [from, to) and what the activations begin
+		// with, if they do; t is another register.
+		dot := func(m, z, t, from, to, start int) {
+			for g := from; g < to; g += size {
+				sum := z
+				if g > from {
+					sum = t
+				}
+				for e := g; e < g+size; e++ {
+					a.i("VPBROADCASTD %s, Y%d", x(m, q.actAt()+4*e), kX)
+					if e == g {
+						a.i("VPMADDUBSW Y%d, Y%d, Y%d", kX, kDwords256+e, sum)
+						continue
+					}
+					a.i("VPMADDUBSW Y%d, Y%d, Y%d", kX, kDwords256+e, kX)
+					a.i("VPADDW Y%d, Y%d, Y%d", kX, sum, sum)
+				}
+				a.i("VPMADDWD %s, Y%d, Y%d", ones, sum, sum)
+				if g > from {
+					a.i("VPADDD Y%d, Y%d, Y%d", t, z, z)
+				}
 			}
-			// dot sets z to the sum of dwords [from, to) and what the activations
-			// begin with, if they do; t is another register.
-			dot := func(m, z, t, from, to, start int) {
-				for g := from; g < to; g += size {
-					sum := z
-					if g > from {
-						sum = t
-					}
-					for e := g; e < g+size; e++ {
-						a.i("VPBROADCASTD %s, Y%d", x(m, q.actAt()+4*e), kX)
-						if e == g {
-							a.i("VPMADDUBSW Y%d, Y%d, Y%d", kX, kDwords256+e, sum)
-							continue
-						}
-						a.i("VPMADDUBSW Y%d, Y%d, Y%d", kX, kDwords256+e, kX)
-						a.i("VPADDW Y%d, Y%d, Y%d", kX, sum, sum)
-					}
-					a.i("VPMADDWD %s, Y%d, Y%d", ones, sum, sum)
-					if g > from {
-						a.i("VPADDD Y%d, Y%d, Y%d", t, z, z)
-					}
-				}
-				if start != 0 {
-					a.i("VPBROADCASTD %s, Y%d", x(m, start), kX)
-					a.i("VPADDD Y%d, Y%d, Y%d", kX, z, z)
-				}
-				a.i("VCVTDQ2PS Y%d, Y%d", z, z)
+			if start != 0 {
+				a.i("VPBROADCASTD %s, Y%d", x(m, start), kX)
+				a.i("VPADDD Y%d, Y%d, Y%d", kX, z, z)
 			}
-			scale, offset := q.scale256(sub, 0)
-			second, _ := q.scale256(sub, 4)
-			for m := range mr {
-				if q.bits == 6 {
-					dot(m, kSum, kMore, 0, 4, actSum)
-					a.i("VMULPS %s, Y%d, Y%d", scale, kSum, kSum)
-					dot(m, kMore, kScale256, 4, 8, actSum+4)
-					a.i("VFMADD231PS %s, Y%d, Y%d", second, kMore, kSum)
-					a.i("VBROADCASTSS %s, Y%d", x(m, actScale), kX)
-					a.i("VFMADD231PS Y%d, Y%d, Y%d", kX, kSum, m)
-					continue
-				}
-				if q.minima {
-					a.i("VBROADCASTSS %s, Y%d", x(m, actSum), kX)
-					if q.super {
-						a.i("VFMADD231PS %s, Y%d, Y%d", offset, kX, m)
-					} else {
-						a.i("VCVTPH2PS %s, Y%d", at256(32, 2, 0, 1), kScale256)
-						a.i("VFMADD231PS Y%d, Y%d, Y%d", kScale256, kX, m)
-					}
-					dot(m, kSum, kMore, 0, 8, 0)
-				} else {
-					dot(m, kSum, kMore, 0, 8, actSum)
-				}
+			a.i("VCVTDQ2PS Y%d, Y%d", z, z)
+		}
+		scale, offset := q.scale256(sub, 0, v, width)
+		second, _ := q.scale256(sub, 4, v, width)
+		for m := range mr {
+			acc := mr*v + m
+			if q.bits == 6 {
+				dot(m, kSum, kMore, 0, 4, actSum)
+				a.i("VMULPS %s, Y%d, Y%d", scale, kSum, kSum)
+				dot(m, kMore, kScale256, 4, 8, actSum+4)
+				a.i("VFMADD231PS %s, Y%d, Y%d", second, kMore, kSum)
 				a.i("VBROADCASTSS %s, Y%d", x(m, actScale), kX)
+				a.i("VFMADD231PS Y%d, Y%d, Y%d", kX, kSum, acc)
+				continue
+			}
+			start := actSum
+			if q.minima {
+				start = 0
+				a.i("VBROADCASTSS %s, Y%d", x(m, actSum), kX)
 				if q.super {
-					a.i("VMULPS %s, Y%d, Y%d", scale, kX, kX)
+					a.i("VFMADD231PS %s, Y%d, Y%d", offset, kX, acc)
 				} else {
-					a.i("VCVTPH2PS %s, Y%d", at256(0, 2, 0, 1), kScale256)
-					a.i("VMULPS Y%d, Y%d, Y%d", kScale256, kX, kX)
+					a.i("VCVTPH2PS %s, Y%d", at256(32, 2, v, width), kScale256)
+					a.i("VFMADD231PS Y%d, Y%d, Y%d", kScale256, kX, acc)
 				}
-				a.i("VFMADD231PS Y%d, Y%d, Y%d", kX, kSum, m)
+			}
+			dot(m, kSum, kMore, 0, 8, start)
+			a.i("VBROADCASTSS %s, Y%d", x(m, actScale), kX)
+			if q.super {
+				a.i("VMULPS %s, Y%d, Y%d", scale, kX, kX)
+			} else {
+				a.i("VCVTPH2PS %s, Y%d", at256(0, 2, v, width), kScale256)
+				a.i("VMULPS Y%d, Y%d, Y%d", kScale256, kX, kX)
+			}
+			a.i("VFMADD231PS Y%d, Y%d, Y%d", kX, kSum, acc)
+		}
+	}
+	a.blocks256(q, width, func(off int) {
+		for sub := range q.subs() {
+			for v := range width {
+				chunk(off, sub, v)
 			}
 		}
 	}, func() {
@@ -268,7 +287,11 @@ func (a *asm) int8K256(q kquant, mr int) {
 			a.i("ADDQ $%d, %s", q.subs()*q.actBytes(), baseRegs[b])
 		}
 	})
-	a.endVectors(mr)
+	if width == 1 {
+		a.endVectors(mr)
+	} else {
+		a.endTile(mr, 1)
+	}
 }
 
 // kquants256 are the tiles of kquants.

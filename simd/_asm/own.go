@@ -97,6 +97,9 @@ func (a *asm) ownExact(q ownKind, mr, panels int) {
 		a.ownHeader(q, p, scale(p), offset(p), constant, true)
 	}
 	a.prefetchAhead(panels, 0, laneBytes)
+	if panels == 1 && mr > 1 {
+		a.prefetchStream(laneBytes)
+	}
 	forward(laneBytes)
 	a.ownCount(q.subs)
 	a.label("loop")
@@ -171,6 +174,9 @@ func (a *asm) ownInt8(q ownKind, mr int) {
 			} else {
 				a.i("VPXORD Z%d, Z%d, Z%d", sum(m), sum(m), sum(m))
 			}
+		}
+		if mr > 1 {
+			a.prefetchStream(laneBytes)
 		}
 		a.ownHeader(q, 0, scale, offset, constant, false)
 		a.i("ADDQ $%d, %s", laneBytes, panelReg)

@@ -29,12 +29,14 @@ func (a *asm) decodeOwn(q ownKind) {
 	a.load("n:"+countReg, "w:"+panelReg, "dst:"+cReg)
 	mask := a.constant(map[int]uint32{8: 0xff, 4: 0x0f}[q.bits], 0)
 	a.label("group")
+	a.prefetchStream(laneBytes)
 	for v := range 2 {
 		a.ownHeader256(q, mem{disp: 32 * v, base: panelReg}, scale+v, offset+v, true)
 	}
 	a.i("ADDQ $%d, %s", laneBytes, panelReg)
 	a.ownCount(q.subs)
 	a.label("loop")
+	a.prefetchStream(q.subBytes())
 	for k := range ownSub {
 		n := ownSub / q.halves()
 		shift := 8*(k%4) + 4*(k/n)
@@ -60,15 +62,19 @@ func (a *asm) decodeOwn(q ownKind) {
 	a.ret()
 }
 
-// ownInt8At256 is ownInt8 for one vector after the other, by VPMADDUBSW on four
-// bits at a time: a 16-bit sum is of 16 products, as in int8Tile256, then it is
-// added to one of 32 bits.
+// ownInt8At256 is ownInt8 by VPMADDUBSW on four bits at a time: a 16-bit sum is of
+// 16 products, as in int8Tile256, then it is added to one of 32 bits.
 func (a *asm) ownInt8At256(q ownKind, mr int) {
-	digits := q.bits / 4
+	digits, width := q.bits/4, 2
 	const x, low, high, t, walked, header = 15, 14, 13, 12, "R11", "R9"
-	total := func(m int) int { return mr + m }
-	sum := func(m, digit int) int { return mr*(2+digit) + m }
-	a.beginVectors("int8"+q.name, mr)
+	if mr > 2 {
+		width = 1
+		a.beginVectors("int8"+q.name, mr)
+	} else {
+		a.beginTile("int8"+q.name, mr, 1)
+	}
+	total := func(m, v int) int { return mr*(width+v) + m }
+	sum := func(m, digit int) int { return mr*(2*width+digit) + m }
 	ones, sixteens, nibbles := a.constant(0x00010001, 0), a.constant(0x00100010, 0), a.constant(0x0f0f0f0f, 0)
 	dot := func(first bool, w, digit, m, to int) {
 		if first {
@@ -80,12 +86,17 @@ func (a *asm) ownInt8At256(q ownKind, mr int) {
 	}
 	a.label("group")
 	for part := range ownActSubs / q.subs {
-		for m := range mr {
-			if q.bits == 8 {
-				a.i("VPBROADCASTD %s, Y%d", row(m, ownActBias), total(m))
-			} else {
-				a.zero(total(m), 1)
+		for v := range width {
+			for m := range mr {
+				if q.bits == 8 {
+					a.i("VPBROADCASTD %s, Y%d", row(m, ownActBias), total(m, v))
+				} else {
+					a.zero(total(m, v), 1)
+				}
 			}
+		}
+		if mr > 1 {
+			a.prefetchStream(laneBytes)
 		}
 		a.i("MOVQ %s, %s", panelReg, header)
 		a.i("ADDQ $%d, %s", laneBytes, panelReg)
@@ -97,31 +108,35 @@ func (a *asm) ownInt8At256(q ownKind, mr int) {
 		a.ownBases(mr, "ADDQ $%d, %s", at)
 		loop := fmt.Sprintf("loop%d", part)
 		a.label(loop)
+		if mr > 1 {
+			a.prefetchStream(q.subBytes())
+		}
 		step := 8 / (3 - digits) // vectors of eight dwords of one digit
-		for g := range q.vectors() {
-			first := g%step == 0
-			a.i("VMOVDQU %d(%s), Y%d", laneBytes*g, panelReg, low)
-			a.i("VPSRLD $4, Y%d, Y%d", low, high)
-			a.i("VPAND %s, Y%d, Y%d", nibbles, low, low)
-			a.i("VPAND %s, Y%d, Y%d", nibbles, high, high)
-			for m := range mr {
-				a.i("VPBROADCASTD %s, Y%d", row(m, 4*g), x)
-				if digits == 2 {
-					dot(first, low, 0, m, t)
-					dot(first, high, 1, m, x)
-					continue
+		for from := 0; from < q.vectors(); from += step {
+			for v := range width {
+				for g := from; g < from+step; g++ {
+					first := g == from
+					a.i("VMOVDQU %s, Y%d", at256(laneBytes*g, 4, v, width), low)
+					a.i("VPSRLD $4, Y%d, Y%d", low, high)
+					a.i("VPAND %s, Y%d, Y%d", nibbles, low, low)
+					a.i("VPAND %s, Y%d, Y%d", nibbles, high, high)
+					for m := range mr {
+						a.i("VPBROADCASTD %s, Y%d", row(m, 4*g), x)
+						if digits == 2 {
+							dot(first, low, 0, m, t)
+							dot(first, high, 1, m, x)
+							continue
+						}
+						dot(first, low, 0, m, x)
+						a.i("VPBROADCASTD %s, Y%d", row(m, ownSub/2+4*g), x)
+						dot(false, high, 0, m, x)
+					}
 				}
-				dot(first, low, 0, m, x)
-				a.i("VPBROADCASTD %s, Y%d", row(m, ownSub/2+4*g), x)
-				dot(false, high, 0, m, x)
-			}
-			if g%step != step-1 {
-				continue
-			}
-			for m := range mr {
-				for d, by := range []string{ones, sixteens}[:digits] {
-					a.i("VPMADDWD %s, Y%d, Y%d", by, sum(m, d), sum(m, d))
-					a.i("VPADDD Y%d, Y%d, Y%d", sum(m, d), total(m), total(m))
+				for m := range mr {
+					for d, by := range []string{ones, sixteens}[:digits] {
+						a.i("VPMADDWD %s, Y%d, Y%d", by, sum(m, d), sum(m, d))
+						a.i("VPADDD Y%d, Y%d, Y%d", sum(m, d), total(m, v), total(m, v))
+					}
 				}
 			}
 		}
@@ -130,16 +145,19 @@ func (a *asm) ownInt8At256(q ownKind, mr int) {
 		a.i("DECQ R13")
 		a.i("JNZ %s", loop)
 		a.ownBases(mr, "SUBQ %s, %s", walked)
-		a.ownHeader256(q, mem{base: header}, low, high, false)
-		for m := range mr {
-			if q.bits == 4 {
-				a.i("VBROADCASTSS %s, Y%d", row(m, ownActSum+4*part), x)
-				a.i("VFMADD231PS Y%d, Y%d, Y%d", x, high, m)
+		for v := range width {
+			a.ownHeader256(q, mem{disp: 32 * v, base: header}, low, high, false)
+			for m := range mr {
+				acc, z := mr*v+m, total(m, v)
+				if q.bits == 4 {
+					a.i("VBROADCASTSS %s, Y%d", row(m, ownActSum+4*part), x)
+					a.i("VFMADD231PS Y%d, Y%d, Y%d", x, high, acc)
+				}
+				a.i("VCVTDQ2PS Y%d, Y%d", z, z)
+				a.i("VBROADCASTSS %s, Y%d", row(m, ownActScale), x)
+				a.i("VMULPS Y%d, Y%d, Y%d", x, low, x)
+				a.i("VFMADD231PS Y%d, Y%d, Y%d", x, z, acc)
 			}
-			a.i("VCVTDQ2PS Y%d, Y%d", total(m), total(m))
-			a.i("VBROADCASTSS %s, Y%d", row(m, ownActScale), x)
-			a.i("VMULPS Y%d, Y%d, Y%d", x, low, x)
-			a.i("VFMADD231PS Y%d, Y%d, Y%d", x, total(m), m)
 		}
 		a.i("TESTQ %s, %s", countReg, countReg)
 		a.i("JZ done")
@@ -147,7 +165,11 @@ func (a *asm) ownInt8At256(q ownKind, mr int) {
 	a.ownBases(mr, "ADDQ $%d, %s", ownActGroup)
 	a.i("JMP group")
 	a.label("done")
-	a.endVectors(mr)
+	if width == 1 {
+		a.endVectors(mr)
+	} else {
+		a.endTile(mr, 1)
+	}
 }
 
 // hadamard256 turns n elements, a multiple of 64: three steps between registers,

@@ -93,6 +93,9 @@ func (a *asm) floatTile256(kind floatKind, mr, panels int) {
 		}
 	}
 	a.label("loop")
+	if panels == 1 && mr > 2 && kind.name == "bf16" { // attention reads the others
+		a.prefetchStream(floatSteps * kind.wBytes)
+	}
 	for k := range floatSteps {
 		if k*kind.wBytes%laneBytes == 0 {
 			a.prefetchAhead(panels, k*kind.wBytes, laneBytes)
@@ -185,6 +188,9 @@ func (a *asm) exactTile256(q quant, mr, panels int) {
 		a.beginTile(name, mr, 1)
 	}
 	a.label("loop")
+	if panels == 1 && mr > 1 {
+		a.prefetchStream(q.blockBytes())
+	}
 	ahead := 0
 	if panels == 2 {
 		for ; ahead < q.blockBytes(); ahead += laneBytes {
@@ -265,6 +271,7 @@ func (a *asm) decodeBlocks(q quant) {
 	a.load("n:"+countReg, "w:"+panelReg, "dst:"+cReg)
 	d := a.decoder(q, 2, w)
 	a.label("loop")
+	a.prefetchStream(q.blockBytes())
 	d.head()
 	for k := range 32 {
 		for v := range 2 {
@@ -305,6 +312,9 @@ func (a *asm) int8Tile256(q quant, mr int) {
 		a.i("VPADDW Y%d, Y%d, Y%d", to, sum(m, digit), sum(m, digit))
 	}
 	a.label("loop")
+	if mr > 1 {
+		a.prefetchStream(q.blockBytes())
+	}
 	for p := range width {
 		for g := range q.groups() {
 			a.i("VMOVDQU %s, Y%d", at256(q.header+laneBytes*g, 4, p, width), low)
