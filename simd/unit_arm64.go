@@ -43,6 +43,11 @@ func neonPlan(fs features, fast bool) *Plan {
 		Q8_0: {what: fma, per: 32, run: neon.ExactQ8_0.Run},
 		Q4_0: {what: fma, per: 32, run: neon.ExactQ4_0.Run},
 		Q4_1: {what: fma, per: 32, run: neon.ExactQ4_1.Run},
+		Q5_0: {what: fma, per: 32, run: neon.ExactQ5_0.Run},
+		Q5_1: {what: fma, per: 32, run: neon.ExactQ5_1.Run},
+		Q4_K: {what: fma, per: 256, run: neon.ExactQ4_K.Run},
+		Q5_K: {what: fma, per: 256, run: neon.ExactQ5_K.Run},
+		Q6_K: {what: fma, per: 256, run: neon.ExactQ6_K.Run},
 	}
 	p.kv = p.kernels[F32]
 	if !fast {
@@ -52,11 +57,18 @@ func neonPlan(fs features, fast bool) *Plan {
 	what, q80, q40, q41 := "SDOT"+int8, &neon.Int8Q8_0, &neon.Int8Q4_0, &neon.Int8Q4_1
 	if !fs.has(featDotProd) {
 		what, q80, q40, q41 = "SMULL"+int8, &neon.MullQ8_0, &neon.MullQ4_0, &neon.MullQ4_1
-		p.why = append(p.why, "no dotprod: products of 16 bits")
+		p.why = append(p.why, "no dotprod: products of 16 bits; Q5_0, Q5_1 and K types as in exact mode")
 	}
 	p.kernels[Q8_0] = &kernel{what: what, form: formBias128, per: 32, run: q80.Run}
 	p.kernels[Q4_0] = &kernel{what: what, form: formBias8, per: 32, run: q40.Run}
 	p.kernels[Q4_1] = &kernel{what: what, form: formSum, per: 32, run: q41.Run}
+	if fs.has(featDotProd) {
+		p.kernels[Q5_0] = &kernel{what: what, form: formBias16, per: 32, run: neon.Int8Q5_0.Run}
+		p.kernels[Q5_1] = &kernel{what: what, form: formSum, per: 32, run: neon.Int8Q5_1.Run}
+		p.kernels[Q4_K] = &kernel{what: what, form: formSum, per: 256, run: neon.Int8Q4_K.Run}
+		p.kernels[Q5_K] = &kernel{what: what, form: formSum, per: 256, run: neon.Int8Q5_K.Run}
+		p.kernels[Q6_K] = &kernel{what: what, form: formHalves32, per: 256, run: neon.Int8Q6_K.Run}
+	}
 	if fs.has(featI8MM) {
 		p.kernels[Q8_0] = &kernel{what: "USDOT" + int8, form: formBias128, per: 32, run: neon.MixedQ8_0.Run}
 	}
@@ -70,6 +82,10 @@ func neonConvert(f form, dst []byte, src []float32) {
 		neon.QuantizeBias(dst, src, -128)
 	case formBias8:
 		neon.QuantizeBias(dst, src, -8)
+	case formBias16:
+		neon.QuantizeBias(dst, src, -16)
+	case formHalves32:
+		neon.QuantizeHalves(dst, src, -32)
 	case formSum:
 		neon.QuantizeSum(dst, src)
 	default:

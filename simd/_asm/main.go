@@ -39,6 +39,7 @@ func main() {
 	write("loops", peakLoops())
 	write("loops", neonPeakLoops())
 	write("tiles", neonTiles())
+	write("kquants", neonKQuants())
 	write("vectors", neonVectors())
 	write("tiles", amxTiles())
 	write("kquants", kquants512())

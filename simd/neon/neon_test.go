@@ -33,6 +33,11 @@ func tiles() []reftest.Tile {
 		{Kind: reftest.ExactQ8_0, Run: ExactQ8_0.Run},
 		{Kind: reftest.ExactQ4_0, Run: ExactQ4_0.Run},
 		{Kind: reftest.ExactQ4_1, Run: ExactQ4_1.Run},
+		{Kind: reftest.ExactQ5_0, Run: ExactQ5_0.Run},
+		{Kind: reftest.ExactQ5_1, Run: ExactQ5_1.Run},
+		{Kind: reftest.ExactQ4_K, Run: ExactQ4_K.Run},
+		{Kind: reftest.ExactQ5_K, Run: ExactQ5_K.Run},
+		{Kind: reftest.ExactQ6_K, Run: ExactQ6_K.Run},
 		{Kind: mull(reftest.Int8Q8_0), Run: MullQ8_0.Run},
 		{Kind: mull(reftest.Int8Q4_0), Run: MullQ4_0.Run},
 		{Kind: mull(reftest.Int8Q4_1), Run: MullQ4_1.Run},
@@ -41,7 +46,12 @@ func tiles() []reftest.Tile {
 		all = append(all,
 			reftest.Tile{Kind: reftest.Int8Q8_0, Run: Int8Q8_0.Run},
 			reftest.Tile{Kind: reftest.Int8Q4_0, Run: Int8Q4_0.Run},
-			reftest.Tile{Kind: reftest.Int8Q4_1, Run: Int8Q4_1.Run})
+			reftest.Tile{Kind: reftest.Int8Q4_1, Run: Int8Q4_1.Run},
+			reftest.Tile{Kind: reftest.Int8Q5_0, Run: Int8Q5_0.Run},
+			reftest.Tile{Kind: reftest.Int8Q5_1, Run: Int8Q5_1.Run},
+			reftest.Tile{Kind: reftest.Int8Q4_K, Run: Int8Q4_K.Run},
+			reftest.Tile{Kind: reftest.Int8Q5_K, Run: Int8Q5_K.Run},
+			reftest.Tile{Kind: reftest.Int8Q6_K, Run: Int8Q6_K.Run})
 	}
 	if cpuid.CPU.Supports(cpuid.I8MM) {
 		mixed := reftest.Int8Q8_0

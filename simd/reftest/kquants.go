@@ -24,7 +24,7 @@ func (q kRef) q(panel []byte, lane, i int) int {
 	chunk, at, subs := 0, 0, 1
 	if q.k == 256 {
 		chunk, subs = i/64, 2
-		at = map[int]int{4: 3, 5: 3, 6: 4}[q.bits] + chunk*(2*high+8) // behind the sub-scales and earlier chunks
+		at = 3 + q.bits/6 + chunk*(2*high+8) // behind three or four words of sub-scales and earlier chunks
 	}
 	half, e, b := i%64/32, i%32/4, i%4
 	nibble, word := half, e
@@ -66,8 +66,11 @@ func (q kRef) scale(panel []byte, lane, i int) (scale, offset float32) {
 
 // exact is acc = fma(fma(q, scale, offset), x, acc).
 func (q kRef) exact(acc float32, panel []byte, lane int, row []byte, k int) float32 {
+	var scale, offset float32
 	return floatStep(func(panel []byte, lane, i int) float32 {
-		scale, offset := q.scale(panel, lane, i)
+		if i%q.sub == 0 {
+			scale, offset = q.scale(panel, lane, i)
+		}
 		return fma32(float32(q.q(panel, lane, i)), scale, offset)
 	})(acc, panel, lane, row, k)
 }

@@ -45,6 +45,9 @@ func LongTiles(t *testing.T, tiles []Tile) {
 		t.Run(ref.Name, func(t *testing.T) {
 			for i, k := range []int{256, 288, 512, 544} {
 				for _, rows := range []int{1, 3, 9, 17} {
+					if k%ref.Per != 0 {
+						continue
+					}
 					checkTile(t, r, &ref, rows, k, i%2)
 				}
 			}
