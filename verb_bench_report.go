@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -21,7 +22,7 @@ type benchReport struct {
 	System    string     `json:"system"`
 	Rounds    int        `json:"rounds"`
 	Rows      []benchRow `json:"rows"`
-	Notes     []string   `json:"notes,omitempty"` // what was left out
+	Notes     []string   `json:"notes,omitempty"` // what was left out, or is odd
 }
 
 // benchRow is one line of the table.
@@ -75,10 +76,25 @@ func (r *benchReport) begin(b *bench) {
 		}
 	}
 	r.Processor = simd.Describe()
+	r.look("/proc/loadavg", "/sys/kernel/mm/transparent_hugepage/enabled")
 	r.System = fmt.Sprintf("%s/%s, %d processors, %s", runtime.GOOS, runtime.GOARCH, runtime.GOMAXPROCS(0), runtime.Version())
 }
 
-// note says what was left out.
+// look notes what of the system makes figures worse, where Linux tells it: other
+// processes, and no big pages.
+func (r *benchReport) look(loadFile, pagesFile string) {
+	if text, err := os.ReadFile(loadFile); err == nil {
+		var load float64
+		if _, err := fmt.Sscan(string(text), &load); err == nil && load >= 0.5 {
+			r.note("%.1f other threads were busy over the last minute: figures are lower and spread", load)
+		}
+	}
+	if text, err := os.ReadFile(pagesFile); err == nil && strings.Contains(string(text), "[never]") {
+		r.note("big pages are off: weights are read more slowly (%s)", pagesFile)
+	}
+}
+
+// note says what was left out, or is odd.
 func (r *benchReport) note(format string, args ...any) {
 	if n := fmt.Sprintf(format, args...); !slices.Contains(r.Notes, n) {
 		r.Notes = append(r.Notes, n)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -98,5 +99,34 @@ func TestBenchNumbers(t *testing.T) {
 	}
 	if s := newSpread(nil); s.text() != "" || s.share() != "" || s.median() != "" {
 		t.Errorf("no samples are %q", s.text())
+	}
+}
+
+// What spoils figures is noted; files that are not there say nothing.
+func TestBenchLooks(t *testing.T) {
+	write := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, c := range []struct {
+		load, pages string
+		want        int
+	}{
+		{"2.50 1.00 0.50 3/200 1234\n", "always madvise [never]\n", 2},
+		{"0.10 1.00 0.50 3/200 1234\n", "always [madvise] never\n", 0},
+		{"", "", 0},
+	} {
+		var r benchReport
+		r.look(write("loadavg", c.load), write("enabled", c.pages))
+		if len(r.Notes) != c.want {
+			t.Errorf("%q, %q: notes %q, want %d", c.load, c.pages, r.Notes, c.want)
+		}
+	}
+	var r benchReport
+	if r.look("/nowhere/a", "/nowhere/b"); len(r.Notes) != 0 {
+		t.Errorf("notes %q of nothing", r.Notes)
 	}
 }
