@@ -6,8 +6,8 @@ import (
 )
 
 // K-quants of 256 bits. Eight dwords of q stay in registers, so that more than two
-// rows take one vector of the panel after the other. Exact tiles decode and leave
-// the rest to F32.
+// rows of int8 take one vector of the panel after the other. Exact tiles of more
+// rows than three decode and leave the rest to F32.
 
 var kRows256 = []int{1, 2, 3, 4}
 
@@ -152,37 +152,78 @@ func (q kquant) scale256(sub, e, v, width int) (scale, offset mem) {
 	return at(sub), at(8 + sub)
 }
 
-// decodeK writes n blocks as a panel of float32, w = fma(q, scale, offset).
-func (a *asm) decodeK(q kquant) {
-	const four, high, z, scale, offset, width = 4, 5, 6, 0, 2, 2
-	a.beginK256(q, width, func() { a.fn("decode"+q.name, "(n int, w, dst unsafe.Pointer)") })
-	a.load("n:"+countReg, "w:"+panelReg, "dst:"+cReg)
-	a.blocks256(q, width, func(off int) {
+// kScales256 loads the scales and offsets of k from 4e on, where they begin there.
+func (a *asm) kScales256(q kquant, sub, e, scale, offset int) {
+	if e != 0 && (q.bits != 6 || e != 4) {
+		return
+	}
+	for v := range 2 {
+		s, o := q.scale256(sub, e, v, 2)
+		if q.super {
+			a.i("VMOVUPS %s, Y%d", s, scale+v)
+		} else {
+			a.i("VCVTPH2PS %s, Y%d", at256(0, 2, v, 2), scale+v)
+		}
+		switch {
+		case !q.minima:
+			a.i("VMULPS %s, Y%d, Y%d", a.constant(math.Float32bits(-q.bias), 0), scale+v, offset+v)
+		case q.super:
+			a.i("VMOVUPS %s, Y%d", o, offset+v)
+		default:
+			a.i("VCVTPH2PS %s, Y%d", at256(32, 2, v, 2), offset+v)
+		}
+	}
+}
+
+// kWeight256 is w = fma(q, scale, offset) of byte i of the dwords of z.
+func (a *asm) kWeight256(z, i, w, scale, offset int) {
+	a.byteOf256(z, i, w, false)
+	a.i("VCVTDQ2PS Y%d, Y%d", w, w)
+	a.i("VFMADD213PS Y%d, Y%d, Y%d", offset, scale, w)
+}
+
+// exactK256 is exactK of up to three rows.
+func (a *asm) exactK256(q kquant, mr int) {
+	const w, four, x, t, scale, offset = 6, 8, 10, 11, 12, 14
+	a.beginK256(q, 2, func() { a.beginTile("exact"+q.name, mr, 1) })
+	a.blocks256(q, 2, func(off int) {
 		for sub := range q.subs() {
 			for e := range 8 {
-				for v := range width {
-					if e == 0 || q.bits == 6 && e == 4 {
-						s, o := q.scale256(sub, e, v, width)
-						if q.super {
-							a.i("VMOVUPS %s, Y%d", s, scale+v)
-						} else {
-							a.i("VCVTPH2PS %s, Y%d", at256(0, 2, v, width), scale+v)
-						}
-						switch {
-						case !q.minima:
-							a.i("VMULPS %s, Y%d, Y%d", a.constant(math.Float32bits(-q.bias), 0), scale+v, offset+v)
-						case q.super:
-							a.i("VMOVUPS %s, Y%d", o, offset+v)
-						default:
-							a.i("VCVTPH2PS %s, Y%d", at256(32, 2, v, width), offset+v)
+				a.kScales256(q, sub, e, scale, offset)
+				for v := range 2 {
+					a.dword256(q, off, sub, e, v, 2, four+v, t)
+				}
+				for i := range 4 {
+					for v := range 2 {
+						a.kWeight256(four+v, i, w+v, scale+v, offset+v)
+					}
+					for m := range mr {
+						a.i("VBROADCASTSS %s, Y%d", row(m, 4*(32*sub+4*e+i)), x)
+						for v := range 2 {
+							a.i("VFMADD231PS Y%d, Y%d, Y%d", w+v, x, mr*v+m)
 						}
 					}
-					a.dword256(q, off, sub, e, v, width, four, high)
+				}
+			}
+		}
+	}, func() { a.ownBases(mr, "ADDQ $%d, %s", 4*32*q.subs()) })
+	a.endTile(mr, 1)
+}
+
+// decodeK writes n blocks as a panel of float32, w = fma(q, scale, offset).
+func (a *asm) decodeK(q kquant) {
+	const scale, offset, four, t, w = 0, 2, 4, 5, 6
+	a.beginK256(q, 2, func() { a.fn("decode"+q.name, "(n int, w, dst unsafe.Pointer)") })
+	a.load("n:"+countReg, "w:"+panelReg, "dst:"+cReg)
+	a.blocks256(q, 2, func(off int) {
+		for sub := range q.subs() {
+			for e := range 8 {
+				a.kScales256(q, sub, e, scale, offset)
+				for v := range 2 {
+					a.dword256(q, off, sub, e, v, 2, four, t)
 					for i := range 4 {
-						a.byteOf256(four, i, z, false)
-						a.i("VCVTDQ2PS Y%d, Y%d", z, z)
-						a.i("VFMADD213PS Y%d, Y%d, Y%d", offset+v, scale+v, z)
-						a.i("VMOVUPS Y%d, %d(%s)", z, laneBytes*(32*sub+4*e+i)+32*v, cReg)
+						a.kWeight256(four, i, w, scale+v, offset+v)
+						a.i("VMOVUPS Y%d, %d(%s)", w, laneBytes*(32*sub+4*e+i)+32*v, cReg)
 					}
 				}
 			}
@@ -282,11 +323,7 @@ func (a *asm) int8K256(q kquant, mr int) {
 				chunk(off, sub, v)
 			}
 		}
-	}, func() {
-		for b := 0; 3*b < mr; b++ {
-			a.i("ADDQ $%d, %s", q.subs()*q.actBytes(), baseRegs[b])
-		}
-	})
+	}, func() { a.ownBases(mr, "ADDQ $%d, %s", q.subs()*q.actBytes()) })
 	if width == 1 {
 		a.endVectors(mr)
 	} else {
@@ -306,8 +343,9 @@ func kquants256() *asm {
 		}
 		bytes := q.headBytes() + per/32/q.subs()*q.chunkBytes()
 		kinds = append(kinds,
-			tileKind{table: "Exact" + q.name, name: "exact" + q.name, doc: exact,
-				decoder: fmt.Sprintf("decode%s, %d, %d", q.name, per, decodeStep/per*bytes), decode: func() { a.decodeK(q) }},
+			tileKind{table: "Exact" + q.name, name: "exact" + q.name, doc: exact, rows: kRows256[:3],
+				decoder: fmt.Sprintf("4, decode%s, %d, %d", q.name, per, decodeStep/per*bytes), decode: func() { a.decodeK(q) },
+				write: func(mr, _ int) { a.exactK256(q, mr) }},
 			tileKind{table: "Int8" + q.name, name: "int8" + q.name, doc: int8, rows: kRows256,
 				write: func(mr, _ int) { a.int8K256(q, mr) }})
 	}

@@ -74,8 +74,9 @@ type tileKind struct {
 	doc         []string
 	rows, wide  []int // of tiles of one and of two panels
 	write       func(mr, panels int)
-	// Where decode is, tiles serve few rows, if any, and decoder is what the table
-	// says of it: its name, the elements of a block and the bytes of decodeStep elements.
+	// Where decode is, tiles serve few rows, and decoder is what the table says of
+	// it: from how many rows on, its name, the elements of a block and the bytes of
+	// decodeStep elements.
 	decode  func()
 	decoder string
 }
@@ -173,7 +174,7 @@ func (a *asm) kinds256() (kinds []tileKind) {
 		}
 		kinds = append(kinds,
 			tileKind{table: "Exact" + q.name, name: "exact" + q.name, doc: exact, rows: exactRows256, wide: wideCounts,
-				decoder: fmt.Sprintf("decode%s, 32, %d", q.name, decodeStep/32*q.blockBytes()), decode: func() { a.decodeBlocks(q) },
+				decoder: fmt.Sprintf("12, decode%s, 32, %d", q.name, decodeStep/32*q.blockBytes()), decode: func() { a.decodeBlocks(q) },
 				write: func(mr, panels int) { a.exactTile256(q, mr, panels) }},
 			tileKind{table: "Int8" + q.name, name: "int8" + q.name, doc: int8, rows: rows,
 				write: func(mr, _ int) { a.int8Tile256(q, mr) }})

@@ -5,7 +5,8 @@ import (
 	"math"
 )
 
-// Own formats by vectors of 256 bits. Exact tiles decode and leave the rest to F32.
+// Own formats by vectors of 256 bits. Exact tiles of many rows decode and leave the
+// rest to F32.
 
 // ownHeader256 reads the scales of the vector's rows at base, and their offsets.
 func (a *asm) ownHeader256(q ownKind, base mem, scale, offset int, exact bool) {
@@ -22,43 +23,81 @@ func (a *asm) ownHeader256(q ownKind, base mem, scale, offset int, exact bool) {
 	}
 }
 
-// decodeOwn writes n times 64 k as a panel of float32, from a group's beginning on.
-func (a *asm) decodeOwn(q ownKind) {
-	const scale, offset, w = 0, 2, 4
-	a.fn("decode"+q.name, "(n int, w, dst unsafe.Pointer)")
-	a.load("n:"+countReg, "w:"+panelReg, "dst:"+cReg)
-	mask := a.constant(map[int]uint32{8: 0xff, 4: 0x0f}[q.bits], 0)
+// ownWeight256 decodes element k of 64 for vector v into register w, by registers
+// scale+v and offset+v.
+func (a *asm) ownWeight256(q ownKind, k, v, w, scale, offset int) {
+	n := ownSub / q.halves()
+	shift := 8*(k%4) + 4*(k/n)
+	a.i("VMOVDQU %s, Y%d", at256(laneBytes*(k%n/4), 4, v, 2), w)
+	if shift != 0 {
+		a.i("VPSRLD $%d, Y%d, Y%d", shift, w, w)
+	}
+	if shift+q.bits != 32 {
+		a.i("VPAND %s, Y%d, Y%d", a.constant(map[int]uint32{8: 0xff, 4: 0x0f}[q.bits], 0), w, w)
+	}
+	a.i("VCVTDQ2PS Y%d, Y%d", w, w)
+	a.i("VFMADD213PS Y%d, Y%d, Y%d", offset+v, scale+v, w)
+}
+
+// ownBlocks256 is the loop over n times 64 k, from a group's beginning on: body
+// computes them by the scales and offsets in two registers each, and moves on.
+func (a *asm) ownBlocks256(q ownKind, stream bool, scale, offset int, body func()) {
 	a.label("group")
-	a.prefetchStream(laneBytes)
+	if stream {
+		a.prefetchStream(laneBytes)
+	}
 	for v := range 2 {
-		a.ownHeader256(q, mem{disp: 32 * v, base: panelReg}, scale+v, offset+v, true)
+		a.ownHeader256(q, at256(0, 4, v, 2), scale+v, offset+v, true)
 	}
 	a.i("ADDQ $%d, %s", laneBytes, panelReg)
 	a.ownCount(q.subs)
 	a.label("loop")
-	a.prefetchStream(q.subBytes())
-	for k := range ownSub {
-		n := ownSub / q.halves()
-		shift := 8*(k%4) + 4*(k/n)
-		for v := range 2 {
-			a.i("VMOVDQU %d(%s), Y%d", laneBytes*(k%n/4)+32*v, panelReg, w)
-			if shift != 0 {
-				a.i("VPSRLD $%d, Y%d, Y%d", shift, w, w)
-			}
-			if shift+q.bits != 32 {
-				a.i("VPAND %s, Y%d, Y%d", mask, w, w)
-			}
-			a.i("VCVTDQ2PS Y%d, Y%d", w, w)
-			a.i("VFMADD213PS Y%d, Y%d, Y%d", offset+v, scale+v, w)
-			a.i("VMOVUPS Y%d, %d(%s)", w, laneBytes*k+32*v, cReg)
-		}
+	if stream {
+		a.prefetchStream(q.subBytes())
 	}
-	a.i("ADDQ $%d, %s", ownSub*laneBytes, cReg)
+	body()
 	a.i("ADDQ $%d, %s", q.subBytes(), panelReg)
 	a.i("DECQ R13")
 	a.i("JNZ loop")
 	a.i("TESTQ %s, %s", countReg, countReg)
 	a.i("JNZ group")
+}
+
+// ownExact256 is ownExact.
+func (a *asm) ownExact256(q ownKind, mr int) {
+	const x, w, offset, scale = 15, 13, 11, 9
+	a.beginTile("exact"+q.name, mr, 1)
+	a.ownBlocks256(q, mr > 1, scale, offset, func() {
+		for k := range ownSub {
+			for v := range 2 {
+				a.ownWeight256(q, k, v, w+v, scale, offset)
+			}
+			for m := range mr {
+				a.i("VBROADCASTSS %s, Y%d", row(m, 4*k), x)
+				for v := range 2 {
+					a.i("VFMADD231PS Y%d, Y%d, Y%d", w+v, x, mr*v+m)
+				}
+			}
+		}
+		a.ownBases(mr, "ADDQ $%d, %s", 4*ownSub)
+	})
+	a.endTile(mr, 1)
+}
+
+// decodeOwn writes n times 64 k as a panel of float32, from a group's beginning on.
+func (a *asm) decodeOwn(q ownKind) {
+	const scale, offset, w = 0, 2, 4
+	a.fn("decode"+q.name, "(n int, w, dst unsafe.Pointer)")
+	a.load("n:"+countReg, "w:"+panelReg, "dst:"+cReg)
+	a.ownBlocks256(q, true, scale, offset, func() {
+		for k := range ownSub {
+			for v := range 2 {
+				a.ownWeight256(q, k, v, w, scale, offset)
+				a.i("VMOVUPS Y%d, %d(%s)", w, laneBytes*k+32*v, cReg)
+			}
+		}
+		a.i("ADDQ $%d, %s", ownSub*laneBytes, cReg)
+	})
 	a.ret()
 }
 
@@ -295,8 +334,9 @@ func own256() *asm {
 		}
 		step := ownActSubs / q.subs * (laneBytes + q.subs*q.subBytes())
 		kinds = append(kinds,
-			tileKind{table: "Exact" + q.name, name: "exact" + q.name, doc: q.exact,
-				decoder: fmt.Sprintf("decode%s, %d, %d", q.name, ownSub, step), decode: func() { a.decodeOwn(q) }},
+			tileKind{table: "Exact" + q.name, name: "exact" + q.name, doc: q.exact, rows: []int{1, 2, 3, 4},
+				decoder: fmt.Sprintf("5, decode%s, %d, %d", q.name, ownSub, step), decode: func() { a.decodeOwn(q) },
+				write: func(mr, _ int) { a.ownExact256(q, mr) }},
 			tileKind{table: "Int8" + q.name, name: "int8" + q.name, doc: q.int8, rows: rows,
 				write: func(mr, _ int) { a.ownInt8At256(q, mr) }})
 	}

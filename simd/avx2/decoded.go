@@ -11,13 +11,11 @@ import (
 // few blocks at a time become a panel of float32, which F32 multiplies, with the
 // bits that the tiles give.
 type Decoded struct {
-	tiles     Tiles                              // of fewer than decodeRows rows; none: all are decoded
+	tiles     Tiles
+	rows      int                                // from how many on decoding once is faster
 	decode    func(n int, w, dst unsafe.Pointer) // n blocks of a panel
 	per, step int                                // elements of a row's block; bytes of decodeStep elements of a panel
 }
-
-// decodeRows is from how many rows on decoding once is faster.
-const decodeRows = 12
 
 // decodeStep elements of each row are decoded at once: 16 KB, half of the first
 // cache.
@@ -29,7 +27,7 @@ var decodePool = sync.Pool{New: func() any { return new(decodeScratch) }}
 
 // Run is a tile of any number of rows, n counts blocks.
 func (d *Decoded) Run(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate int) {
-	if rows < decodeRows && d.tiles[1] != nil {
+	if rows < d.rows {
 		d.tiles.Run(rows, n, x, w, c, lda, ldc, accumulate)
 		return
 	}

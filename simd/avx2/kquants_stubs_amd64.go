@@ -7,6 +7,15 @@ package avx2
 import "unsafe"
 
 //go:noescape
+func exactQ5_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ5_0x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ5_0x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
 func decodeQ5_0(n int, w, dst unsafe.Pointer)
 
 //go:noescape
@@ -20,6 +29,15 @@ func int8Q5_0x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func int8Q5_0x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ5_1x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ5_1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ5_1x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func decodeQ5_1(n int, w, dst unsafe.Pointer)
@@ -37,6 +55,15 @@ func int8Q5_1x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func int8Q5_1x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
+func exactQ4_Kx1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ4_Kx2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ4_Kx3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
 func decodeQ4_K(n int, w, dst unsafe.Pointer)
 
 //go:noescape
@@ -52,6 +79,15 @@ func int8Q4_Kx3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func int8Q4_Kx4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
+func exactQ5_Kx1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ5_Kx2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ5_Kx3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
 func decodeQ5_K(n int, w, dst unsafe.Pointer)
 
 //go:noescape
@@ -65,6 +101,15 @@ func int8Q5_Kx3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func int8Q5_Kx4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ6_Kx1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ6_Kx2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactQ6_Kx3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func decodeQ6_K(n int, w, dst unsafe.Pointer)
@@ -84,7 +129,7 @@ func int8Q6_Kx4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 // ExactQ5_0 takes panels of Q5_0 and float32 activations:
 //
 //	acc = fma(fma(q[k], d, -16*d), x[k], acc)
-var ExactQ5_0 = Decoded{Tiles{}, decodeQ5_0, 32, 2816}
+var ExactQ5_0 = Decoded{Tiles{1: exactQ5_0x1, 2: exactQ5_0x2, 3: exactQ5_0x3}, 4, decodeQ5_0, 32, 2816}
 
 // Int8Q5_0 takes panels of Q5_0 and int8 activations; for each block of 32:
 //
@@ -95,7 +140,7 @@ var Int8Q5_0 = Tiles{1: int8Q5_0x1, 2: int8Q5_0x2, 3: int8Q5_0x3, 4: int8Q5_0x4}
 // ExactQ5_1 takes panels of Q5_1 and float32 activations:
 //
 //	acc = fma(fma(q[k], d, m), x[k], acc)
-var ExactQ5_1 = Decoded{Tiles{}, decodeQ5_1, 32, 3072}
+var ExactQ5_1 = Decoded{Tiles{1: exactQ5_1x1, 2: exactQ5_1x2, 3: exactQ5_1x3}, 4, decodeQ5_1, 32, 3072}
 
 // Int8Q5_1 takes panels of Q5_1 and int8 activations; for each block of 32:
 //
@@ -107,7 +152,7 @@ var Int8Q5_1 = Tiles{1: int8Q5_1x1, 2: int8Q5_1x2, 3: int8Q5_1x3, 4: int8Q5_1x4}
 // ExactQ4_K takes panels of Q4_K and float32 activations:
 //
 //	acc = fma(fma(q[k], d*scale[k/32], -dmin*minimum[k/32]), x[k], acc)
-var ExactQ4_K = Decoded{Tiles{}, decodeQ4_K, 256, 2304}
+var ExactQ4_K = Decoded{Tiles{1: exactQ4_Kx1, 2: exactQ4_Kx2, 3: exactQ4_Kx3}, 4, decodeQ4_K, 256, 2304}
 
 // Int8Q4_K takes panels of Q4_K and int8 activations; for each block of 32:
 //
@@ -119,7 +164,7 @@ var Int8Q4_K = Tiles{1: int8Q4_Kx1, 2: int8Q4_Kx2, 3: int8Q4_Kx3, 4: int8Q4_Kx4}
 // ExactQ5_K takes panels of Q5_K and float32 activations:
 //
 //	acc = fma(fma(q[k], d*scale[k/32], -dmin*minimum[k/32]), x[k], acc)
-var ExactQ5_K = Decoded{Tiles{}, decodeQ5_K, 256, 2816}
+var ExactQ5_K = Decoded{Tiles{1: exactQ5_Kx1, 2: exactQ5_Kx2, 3: exactQ5_Kx3}, 4, decodeQ5_K, 256, 2816}
 
 // Int8Q5_K takes panels of Q5_K and int8 activations; for each block of 32:
 //
@@ -132,7 +177,7 @@ var Int8Q5_K = Tiles{1: int8Q5_Kx1, 2: int8Q5_Kx2, 3: int8Q5_Kx3, 4: int8Q5_Kx4}
 //
 //	s := d*scale[k/16]
 //	acc = fma(fma(q[k], s, -32*s), x[k], acc)
-var ExactQ6_K = Decoded{Tiles{}, decodeQ6_K, 256, 3360}
+var ExactQ6_K = Decoded{Tiles{1: exactQ6_Kx1, 2: exactQ6_Kx2, 3: exactQ6_Kx3}, 4, decodeQ6_K, 256, 3360}
 
 // Int8Q6_K takes panels of Q6_K and int8 activations; for each block of 32:
 //

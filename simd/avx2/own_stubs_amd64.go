@@ -7,6 +7,18 @@ package avx2
 import "unsafe"
 
 //go:noescape
+func exactI8x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactI8x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactI8x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactI8x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
 func decodeI8(n int, w, dst unsafe.Pointer)
 
 //go:noescape
@@ -17,6 +29,18 @@ func int8I8x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func int8I8x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactI4x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactI4x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactI4x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func exactI4x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func decodeI4(n int, w, dst unsafe.Pointer)
@@ -36,7 +60,7 @@ func int8I4x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 // ExactI8 takes panels of I8 and float32 activations, both turned:
 //
 //	acc = fma(fma(q[k], d, -128*d), x[k], acc)
-var ExactI8 = Decoded{Tiles{}, decodeI8, 64, 4160}
+var ExactI8 = Decoded{Tiles{1: exactI8x1, 2: exactI8x2, 3: exactI8x3, 4: exactI8x4}, 5, decodeI8, 64, 4160}
 
 // Int8I8 takes panels of I8 and int8 groups of turned activations; for each group
 // of 256, or of what is left:
@@ -48,7 +72,7 @@ var Int8I8 = Tiles{1: int8I8x1, 2: int8I8x2, 3: int8I8x3}
 // ExactI4 takes panels of I4 and float32 activations, both turned:
 //
 //	acc = fma(fma(q[k], d, m), x[k], acc)
-var ExactI4 = Decoded{Tiles{}, decodeI4, 64, 2176}
+var ExactI4 = Decoded{Tiles{1: exactI4x1, 2: exactI4x2, 3: exactI4x3, 4: exactI4x4}, 5, decodeI4, 64, 2176}
 
 // Int8I4 takes panels of I4 and int8 groups of turned activations; for each group
 // of 128, or of what is left:

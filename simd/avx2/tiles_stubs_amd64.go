@@ -228,7 +228,7 @@ var BF16Wide = WideTiles{1: bf16x1x2, 2: bf16x2x2, 3: bf16x3x2}
 // ExactQ8_0 takes panels of Q8_0 and float32 activations:
 //
 //	acc = fma(fma(q[k], d, -128*d), x[k], acc)
-var ExactQ8_0 = Decoded{Tiles{1: exactQ8_0x1, 2: exactQ8_0x2, 3: exactQ8_0x3, 4: exactQ8_0x4, 8: exactQ8_0x8}, decodeQ8_0, 32, 4352}
+var ExactQ8_0 = Decoded{Tiles{1: exactQ8_0x1, 2: exactQ8_0x2, 3: exactQ8_0x3, 4: exactQ8_0x4, 8: exactQ8_0x8}, 12, decodeQ8_0, 32, 4352}
 
 // ExactQ8_0Wide are the tiles of ExactQ8_0 for two panels.
 var ExactQ8_0Wide = WideTiles{1: exactQ8_0x1x2, 2: exactQ8_0x2x2, 3: exactQ8_0x3x2}
@@ -242,7 +242,7 @@ var Int8Q8_0 = Tiles{1: int8Q8_0x1, 2: int8Q8_0x2, 3: int8Q8_0x3, 4: int8Q8_0x4}
 // ExactQ4_0 takes panels of Q4_0 and float32 activations:
 //
 //	acc = fma(fma(q[k], d, -8*d), x[k], acc)
-var ExactQ4_0 = Decoded{Tiles{1: exactQ4_0x1, 2: exactQ4_0x2, 3: exactQ4_0x3, 4: exactQ4_0x4, 8: exactQ4_0x8}, decodeQ4_0, 32, 2304}
+var ExactQ4_0 = Decoded{Tiles{1: exactQ4_0x1, 2: exactQ4_0x2, 3: exactQ4_0x3, 4: exactQ4_0x4, 8: exactQ4_0x8}, 12, decodeQ4_0, 32, 2304}
 
 // ExactQ4_0Wide are the tiles of ExactQ4_0 for two panels.
 var ExactQ4_0Wide = WideTiles{1: exactQ4_0x1x2, 2: exactQ4_0x2x2, 3: exactQ4_0x3x2}
@@ -256,7 +256,7 @@ var Int8Q4_0 = Tiles{1: int8Q4_0x1, 2: int8Q4_0x2, 3: int8Q4_0x3, 4: int8Q4_0x4,
 // ExactQ4_1 takes panels of Q4_1 and float32 activations:
 //
 //	acc = fma(fma(q[k], d, m), x[k], acc)
-var ExactQ4_1 = Decoded{Tiles{1: exactQ4_1x1, 2: exactQ4_1x2, 3: exactQ4_1x3, 4: exactQ4_1x4, 8: exactQ4_1x8}, decodeQ4_1, 32, 2560}
+var ExactQ4_1 = Decoded{Tiles{1: exactQ4_1x1, 2: exactQ4_1x2, 3: exactQ4_1x3, 4: exactQ4_1x4, 8: exactQ4_1x8}, 12, decodeQ4_1, 32, 2560}
 
 // ExactQ4_1Wide are the tiles of ExactQ4_1 for two panels.
 var ExactQ4_1Wide = WideTiles{1: exactQ4_1x1x2, 2: exactQ4_1x2x2, 3: exactQ4_1x3x2}
