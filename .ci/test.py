@@ -225,6 +225,30 @@ STAGES: dict[str, Callable[[Count, dict[str, str]], None]] = {
 }
 
 
+def emulator(env: dict[str, str]) -> None:
+    """What the arm64 tests need: an emulated processor, and a disassembler of its words."""
+    needed = {
+        "qemu-aarch64": "qemu-user",
+        "aarch64-linux-gnu-objdump": "binutils-aarch64-linux-gnu",
+    }
+    missing = [package for tool, package in needed.items() if not shutil.which(tool)]
+    if not missing:
+        return
+    names = " ".join(missing)
+    if os.geteuid() or not shutil.which("apt-get"):
+        print(f"no {names}: arm64 tests are skipped (apt-get install {names} as root)")
+        return
+    install: list[str | Path] = ["apt-get", "install", "-y", "--no-install-recommends", *missing]
+    done = run(install, env)
+    if done.returncode:  # perhaps without lists of packages yet
+        run(["apt-get", "update"], env)
+        done = run(install, env)
+    if done.returncode:
+        print(f"arm64 tests are skipped: apt-get install {names}: {done.stdout.strip()[-500:]}")
+    else:
+        print(f"installed {names} for the arm64 tests")
+
+
 def leftovers(runtime: Path) -> list[int]:
     """Processes of ours that outlived their test: they name the runtime folder."""
     pids = []
@@ -253,6 +277,7 @@ def main(names: list[str]) -> int:
     }
     total, started = Count(), time.time()
     try:
+        emulator(env)
         pulled = run([BINARY, "pull", "smollm2"], env)
         print(pulled.stdout, end="")
         for name in names or STAGES:

@@ -2,6 +2,7 @@ package reftest
 
 import (
 	"bytes"
+	"os"
 	"testing"
 	"unsafe"
 
@@ -13,7 +14,7 @@ import (
 // when something between that and them has changed at its end.
 func Guarded[T any](t testing.TB, n int) []T {
 	t.Helper()
-	const page = 4096
+	page := os.Getpagesize()
 	var e T
 	size := n * int(unsafe.Sizeof(e))
 	inside := (size + page - 1) / page * page

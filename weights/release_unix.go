@@ -1,3 +1,5 @@
+//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
+
 package weights
 
 import (
@@ -26,7 +28,9 @@ func (c *Checkpoint) Release(data []byte) {
 		lo := (at - start + page - 1) / page * page
 		hi := (at - start + uintptr(len(data))) / page * page
 		if lo < hi {
-			_ = unix.Madvise(one.data[lo:hi], unix.MADV_DONTNEED) // advice: no error matters
+			// Advice: no error matters. The mapping is shared and read-only, so that
+			// every system takes its bytes from the file again.
+			_ = unix.Madvise(one.data[lo:hi], unix.MADV_DONTNEED)
 		}
 		return
 	}

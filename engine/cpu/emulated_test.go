@@ -1,0 +1,55 @@
+//go:build linux && amd64
+
+package cpu_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/llama-go/llama-go/simd"
+)
+
+// notNEON are the lines of models whose weights package neon has no tiles for:
+// they are multiplied in pure Go's order there.
+var notNEON = regexp.MustCompile(`(?m)^logits (Q5_|Q._K|.* int[48] ).*\n`)
+
+// The NEON unit gives the logits of the AVX2 unit, bit for bit, in both modes:
+// the same program in an emulated processor, with and without dot products.
+func TestEmulatedUnitAgrees(t *testing.T) {
+	if testing.Short() || raceDetector {
+		t.Skip("builds and emulates a test program: not with -short or -race")
+	}
+	if !strings.Contains(simd.Describe(), "AVX") {
+		t.Skip("neither AVX2 nor AVX-512")
+	}
+	qemu, err := exec.LookPath("qemu-aarch64")
+	if err != nil {
+		t.Skip("no qemu-aarch64 on PATH (Debian: qemu-user)")
+	}
+	program := filepath.Join(t.TempDir(), "tests")
+	build := exec.Command("go", "test", "-c", "-o", program, ".")
+	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	logits := func(disable string, command ...string) []byte {
+		cmd := exec.Command(command[0], append(command[1:], "-test.run=^TestUnitsAgree$", "-test.v", "-test.short")...)
+		cmd.Env = append(os.Environ(), unitLogits+"=1", simd.DisableEnv+"="+disable)
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", command, err, out)
+		}
+		return notNEON.ReplaceAll(append(logitLines(out), '\n'), nil)
+	}
+	want := logits("avx512", os.Args[0])
+	for _, cpu := range []string{"max", "cortex-a72"} {
+		if got := logits("", qemu, "-cpu", cpu, program); len(got) == 0 || !bytes.Equal(got, want) {
+			t.Errorf("by NEON of %s:\n%s\nby AVX2:\n%s", cpu, got, want)
+		}
+	}
+}
