@@ -95,7 +95,7 @@ func decodeQ5_K(v *[kBlock]float32, b *[q5kBytes]byte) {
 		d0, m0 := d*float32(scale[j]), float32(dmin*float32(minimum[j]))
 		d1, m1 := d*float32(scale[j+1]), float32(dmin*float32(minimum[j+1]))
 		for i, b := range q {
-			h := high[i] >> j
+			h := high[i] >> (j & 7)
 			lo[i] = float32(d0*small[h<<4&16|b&15]) - m0
 			hi[i] = float32(d1*small[h<<3&16|b>>4]) - m1
 		}
@@ -104,18 +104,20 @@ func decodeQ5_K(v *[kBlock]float32, b *[q5kBytes]byte) {
 
 func decodeQ6_K(v *[kBlock]float32, b *[q6kBytes]byte) {
 	d := halfAt(b[208:])
-	for n := range 2 { // 128 elements each
-		low, high, scale := (*[64]byte)(b[64*n:]), (*[32]byte)(b[128+32*n:]), (*[8]byte)(b[192+8*n:])
-		for part := range 4 { // 32 elements each
-			out := (*[32]float32)(v[128*n+32*part:])
-			nibbles, shift := (*[32]byte)(low[part%2*32:]), part/2*4
-			for half := range 2 {
-				d := d * float32(int8(scale[2*part+half]))
-				out, nibbles, high := (*[16]float32)(out[16*half:]), (*[16]byte)(nibbles[16*half:]), (*[16]byte)(high[16*half:])
-				for i := range out {
-					out[i] = d * about0[nibbles[i]>>shift&15|high[i]>>(2*part)<<4&48]
-				}
-			}
+	for n := range 4 { // 4 times 16 elements each, 32 apart
+		half, i := n/2, n%2*16
+		low0, low1 := (*[16]byte)(b[64*half+i:]), (*[16]byte)(b[64*half+32+i:])
+		high, scale := (*[16]byte)(b[128+32*half+i:]), (*[7]byte)(b[192+8*half+n%2:])
+		at := 128*half + i
+		v0, v1, v2, v3 := (*[16]float32)(v[at:]), (*[16]float32)(v[at+32:]), (*[16]float32)(v[at+64:]), (*[16]float32)(v[at+96:])
+		d0, d1 := d*int8Float[scale[0]], d*int8Float[scale[2]]
+		d2, d3 := d*int8Float[scale[4]], d*int8Float[scale[6]]
+		for i, h := range high {
+			a, b := low0[i], low1[i]
+			v0[i] = d0 * about0[a&15|h<<4&48]
+			v1[i] = d1 * about0[b&15|h<<2&48]
+			v2[i] = d2 * about0[a>>4|h&48]
+			v3[i] = d3 * about0[b>>4|h>>2&48]
 		}
 	}
 }
