@@ -466,19 +466,27 @@ func TestUploadsAreChecked(t *testing.T) {
 	}
 }
 
+// What was loaded is read back, also from a model whose backend quantizes it.
 func TestReadStateGivesBackWhatWasLoaded(t *testing.T) {
 	cfg := tinyConfig()
 	c := testClient(t)
-	m := newTransformer(t, c, cfg, "float32")
-	dict := stateOf(cfg)
-	if _, err := load(t, c, m, toMeta(cfg, dict), true, false); err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range dict { // in halves order, as the model has it
-		data := e.bytes()
-		got, err := c.readState(rpc.ReadParams{Model: m, Key: e.key, Offset: 4, Bytes: int64(len(data)) - 4})
-		if err != nil || !reflect.DeepEqual(got, data[4:]) {
-			t.Errorf("%s: other bytes, %v", e.key, err)
+	var m string
+	for _, q := range []string{"int4", "int8", ""} {
+		r, err := c.newModel(rpc.NewParams{Config: cfg, DType: "float32", Quantize: q, Precision: "exact", Seed: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m = r.Model
+		dict := stateOf(cfg)
+		if _, err := load(t, c, m, toMeta(cfg, dict), true, false); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range dict { // in halves order, as the model has it
+			data := e.bytes()
+			got, err := c.readState(rpc.ReadParams{Model: m, Key: e.key, Offset: 4, Bytes: int64(len(data)) - 4})
+			if err != nil || !reflect.DeepEqual(got, data[4:]) {
+				t.Errorf("quantize %q: %s: other bytes, %v", q, e.key, err)
+			}
 		}
 	}
 	for _, p := range []rpc.ReadParams{

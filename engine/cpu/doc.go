@@ -12,6 +12,10 @@
 // shrinks under the mapping makes Step return a *WeightsGoneError, and the
 // backend stays unusable from then on.
 //
+// With BackendOptions.Quantize matrices of floats are quantized at Open, one after
+// another, to the own formats of package simd: all to eight bits, or those of the
+// layers to four. The source keeps what it was; OpenCached keeps what it became.
+//
 // Results do not depend on the number of threads, on how a prompt is cut into
 // steps, or on the other rows of a batch: every sum has one order, that of its
 // kernel's doc comment in package simd and its units.
