@@ -154,7 +154,7 @@ func (m *Matrix) mulPanels(dst []float32, stride, lo, hi int, x *Rows, n int, sc
 // Step is the number of rows that MulRows computes at once with n activation
 // rows: work on two matrices in turn is best done in steps of it.
 func (m *Matrix) Step(n int) int {
-	if m.kernel != nil && m.kernel.wide != nil && n <= wideRows {
+	if m.kernel != nil && m.kernel.takesWide(n) {
 		return 2 * PanelRows
 	}
 	return PanelRows

@@ -17,17 +17,21 @@ type kernel struct {
 	// next bytes after the first, with the same bits; its results follow in c. It
 	// asks for what lies ahead bytes after them.
 	wide func(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int)
+	any  bool // wide takes any number of rows
 }
 
 // wideRows are the rows that a chain each does not keep the multiplier busy with.
 const wideRows = 3
+
+// takesWide tells whether rows rows are for wide.
+func (k *kernel) takesWide(rows int) bool { return k.wide != nil && (rows <= wideRows || k.any) }
 
 // panels is run of several panels, next bytes apart, whose results follow one
 // another in c. ahead is where the panels lie that are read after these.
 func (k *kernel) panels(panels, rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int) {
 	const out = 4 * PanelRows
 	i := 0 // each pointer is made anew: none may lie behind the last panel
-	if k.wide != nil && rows <= wideRows {
+	if k.takesWide(rows) {
 		for ; i+2 <= panels; i += 2 {
 			k.wide(rows, n, x, unsafe.Add(w, i*next), unsafe.Add(c, i*out), lda, ldc, accumulate, next, ahead)
 		}

@@ -40,8 +40,8 @@ func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
 	const turned, own = "FMA, turned float32 activations", "VNNI, turned int8 activations in groups of 256"
 	p := &Plan{Fast: fast}
 	p.kernels = [numTypes]*kernel{
-		F32:  {what: fma, per: 1, run: avx512.F32.Run, wide: avx512.F32Wide.Run},
-		F16:  {what: fma, per: 1, run: avx512.F16.Run, wide: avx512.F16Wide.Run},
+		F32:  {what: fma, per: 1, run: avx512.F32.Run, wide: avx512.F32Wide.Run, any: true},
+		F16:  {what: fma, per: 1, run: avx512.F16.Run, wide: avx512.F16Wide.Run, any: true},
 		BF16: {what: fma, per: 1, run: avx512.BF16.Run, wide: avx512.BF16Wide.Run},
 		Q8_0: {what: fma, per: 32, run: avx512.ExactQ8_0.Run, wide: avx512.ExactQ8_0Wide.Run},
 		Q4_0: {what: fma, per: 32, run: avx512.ExactQ4_0.Run, wide: avx512.ExactQ4_0Wide.Run},
@@ -58,7 +58,7 @@ func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
 	if !fast {
 		return p
 	}
-	p.kv = &kernel{what: fma, per: 1, half: true, run: avx512.F16.Run, wide: avx512.F16Wide.Run}
+	p.kv = &kernel{what: fma, per: 1, half: true, run: avx512.F16.Run, wide: avx512.F16Wide.Run, any: true}
 	switch {
 	case fs.has(featVNNI):
 		p.kernels[Q8_0] = &kernel{what: vnni, form: formBias128, per: 32, run: avx512.Int8Q8_0.Run}

@@ -202,10 +202,15 @@ var floatKinds = []floatKind{
 }
 
 // wide are the mr of the kind's tiles of two panels. Pairs of bfloat16 have none:
-// one row at a time reads memory as fast as it comes.
+// one row at a time reads memory as fast as it comes. What attention reads lies
+// in pieces, and only tiles of two panels are told where the next ones are: they
+// have all mr.
 func (k floatKind) wide() []int {
-	if k.name == "bf16pairs" {
+	switch k.name {
+	case "bf16pairs":
 		return nil
+	case "f32", "f16":
+		return rowCounts
 	}
 	return wideCounts
 }

@@ -62,8 +62,8 @@ func tiles() []reftest.Tile {
 // wideTiles are those of two panels.
 func wideTiles() []reftest.WideTile {
 	return []reftest.WideTile{
-		{Kind: reftest.F32, MaxRows: MaxWideRows, Run: F32Wide.Run},
-		{Kind: reftest.F16, MaxRows: MaxWideRows, Run: F16Wide.Run},
+		{Kind: reftest.F32, MaxRows: MaxRows, Run: F32Wide.Run},
+		{Kind: reftest.F16, MaxRows: MaxRows, Run: F16Wide.Run},
 		{Kind: reftest.BF16, MaxRows: MaxWideRows, Run: BF16Wide.Run},
 		{Kind: reftest.ExactQ8_0, MaxRows: MaxWideRows, Run: ExactQ8_0Wide.Run},
 		{Kind: reftest.ExactQ4_0, MaxRows: MaxWideRows, Run: ExactQ4_0Wide.Run},

@@ -34,6 +34,15 @@ func f32x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
 func f32x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
 
 //go:noescape
+func f32x4x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func f32x8x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func f32x12x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
 func f16x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
@@ -59,6 +68,15 @@ func f16x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
 
 //go:noescape
 func f16x3x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func f16x4x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func f16x8x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func f16x12x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
 
 //go:noescape
 func bf16x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
@@ -246,7 +264,7 @@ func int8Q4_1x12(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 var F32 = Tiles{1: f32x1, 2: f32x2, 3: f32x3, 4: f32x4, 8: f32x8, 12: f32x12}
 
 // F32Wide are the tiles of F32 for two panels.
-var F32Wide = WideTiles{1: f32x1x2, 2: f32x2x2, 3: f32x3x2}
+var F32Wide = WideTiles{1: f32x1x2, 2: f32x2x2, 3: f32x3x2, 4: f32x4x2, 8: f32x8x2, 12: f32x12x2}
 
 // F16 takes panels [k][16] of binary16 and float32 activations:
 //
@@ -254,7 +272,7 @@ var F32Wide = WideTiles{1: f32x1x2, 2: f32x2x2, 3: f32x3x2}
 var F16 = Tiles{1: f16x1, 2: f16x2, 3: f16x3, 4: f16x4, 8: f16x8, 12: f16x12}
 
 // F16Wide are the tiles of F16 for two panels.
-var F16Wide = WideTiles{1: f16x1x2, 2: f16x2x2, 3: f16x3x2}
+var F16Wide = WideTiles{1: f16x1x2, 2: f16x2x2, 3: f16x3x2, 4: f16x4x2, 8: f16x8x2, 12: f16x12x2}
 
 // BF16 takes panels [k/2][16][2] of bfloat16 and float32 activations:
 //

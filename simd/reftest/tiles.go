@@ -165,7 +165,7 @@ func WideTiles(t *testing.T, tiles []WideTile) {
 		for i := range tiles {
 			ones = append(ones, tiles[i].one(second))
 		}
-		t.Run(fmt.Sprintf("second=%v", second), func(t *testing.T) { testTiles(t, ones, 4) })
+		t.Run(fmt.Sprintf("second=%v", second), func(t *testing.T) { testTiles(t, ones, 13) })
 	}
 }
 

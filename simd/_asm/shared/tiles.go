@@ -32,13 +32,7 @@ type Tiles [MaxRows + 1]Tile
 // two halves where one would leave fewer rows than it takes.
 func (t *Tiles) Run(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate int) {
 	for {
-		r := min(rows, MaxRows)
-		for t[r] == nil {
-			r--
-		}
-		if half := (rows + 1) / 2; rows > r && half < r && t[half] != nil {
-			r = half
-		}
+		r := part(rows, func(r int) bool { return t[r] != nil })
 		call(t[r], n, x, w, c, lda, ldc, accumulate)
 		if rows -= r; rows == 0 {
 			return
@@ -47,22 +41,41 @@ func (t *Tiles) Run(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate in
 	}
 }
 
+// part is the number of rows of the first tile of those that has tells of.
+func part(rows int, has func(rows int) bool) int {
+	r := min(rows, MaxRows)
+	for !has(r) {
+		r--
+	}
+	if half := (rows + 1) / 2; rows > r && half < r && has(half) {
+		r = half
+	}
+	return r
+}
+
 // WideTile is a Tile on two panels, the second next bytes after the first; its 16
 // results follow those of the first in c. It asks the memory for as much from
 // ahead bytes after each panel on.
 type WideTile func(n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int)
 
-// MaxWideRows is the number of rows of the largest WideTile: with more, one panel
-// keeps the multiplier busy.
+// MaxWideRows is the number of rows of the largest WideTile of most kinds: with
+// more, one panel keeps the multiplier busy.
 const MaxWideRows = 3
 
 // WideTiles are the tiles of one kind on two panels, by their number of rows. A
 // row's bits are those of Tiles.
-type WideTiles [MaxWideRows + 1]WideTile
+type WideTiles [MaxRows + 1]WideTile
 
-// Run is a tile of up to MaxWideRows rows.
+// Run is Tiles.Run on two panels.
 func (t *WideTiles) Run(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int) {
-	callWide(t[rows], n, x, w, c, lda, ldc, accumulate, next, ahead)
+	for {
+		r := part(rows, func(r int) bool { return t[r] != nil })
+		callWide(t[r], n, x, w, c, lda, ldc, accumulate, next, ahead)
+		if rows -= r; rows == 0 {
+			return
+		}
+		x, c = unsafe.Add(x, r*lda), unsafe.Add(c, r*ldc)
+	}
 }
 
 //go:noinline
