@@ -280,9 +280,15 @@ class Transformer:
         return self.args.num_parameters()
 
     def get_memory_footprint(self) -> int:
-        """Return the bytes that the weights take."""
-        if self._handle is not None:
-            return int(self._handle.info["bytes"])
+        """Return the bytes that the weights take when they compute.
+
+        >>> small = ModelArgs(dim=64, n_layers=2, n_heads=4, vocab_size=100, max_seq_len=32)
+        >>> model = Transformer(small, quantize="int4")
+        >>> model.get_memory_footprint() < Transformer(small).get_memory_footprint() / 2
+        True
+        """
+        if self._handle is not None or self._quantize is not None:  # the kernel knows the types
+            return int(self._model.info["bytes"])
         return self.args.num_parameters() * _ITEM[self._dtype]
 
     def eval(self) -> Transformer:
