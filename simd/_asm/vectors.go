@@ -8,7 +8,9 @@ import (
 
 // Vector kernels take any n. Their loops are written for a part of 16 elements:
 // registers 0 to 7 are its own, z+8 is what register z is in the second part,
-// and what lies beyond the last element is masked: by K1, or by register 15.
+// and what lies beyond the last element is masked by K1. Without such masks it is
+// copied to the stack and back, for a processor may fault where VMASKMOVPS leaves
+// elements out (AMD64 manual vol. 4), and register 15 says which lanes are live.
 
 // part says which elements the body of a loop is for.
 type part struct {
@@ -17,6 +19,22 @@ type part struct {
 }
 
 const maskReg = 15
+
+// Copies of a tail: what is read, zeros beyond the last element, and what is
+// written.
+const (
+	tailIn, tailOut = 0, 32
+	tailFrame       = 64
+)
+
+// rows begins a kernel that forEach loops in.
+func (a *asm) rows(name, sig string) {
+	if a.parts > 1 {
+		a.frame = tailFrame
+	}
+	a.fn(name, sig)
+	a.frame = 0
+}
 
 // forEach runs body for every 16 elements that reg counts and once more, masked,
 // for what is left; step moves on.
@@ -52,6 +70,7 @@ func (a *asm) forEach(label, reg string, body func(), step func()) {
 				a.i("JLE %sDone", label)
 			}
 			a.i("VMOVDQU %d(R13), @%d", p*a.bytes(), maskReg)
+			a.i("LEAQ %d(%s), R10", -p*a.bytes(), reg)
 		}
 		body()
 	}
@@ -67,7 +86,10 @@ func (a *asm) read(p string, z int) {
 	case a.parts == 1:
 		a.i("VMOVUPS.Z %s, K1, @%d", m, z)
 	default:
-		a.i("VMASKMOVPS %s, @%d, @%d", m, maskReg, z)
+		a.i("VPXOR @%d, @%d, @%d", z, z, z)
+		a.i("VMOVUPS @%d, %d(SP)", z, tailIn)
+		a.copyTail(m, mem{disp: tailIn, base: "SP"})
+		a.i("VMOVUPS %d(SP), @%d", tailIn, z)
 	}
 }
 
@@ -80,8 +102,25 @@ func (a *asm) write(z int, p string) {
 	case a.parts == 1:
 		a.i("VMOVUPS @%d, K1, %s", z, m)
 	default:
-		a.i("VMASKMOVPS @%d, @%d, %s", z, maskReg, m)
+		a.i("VMOVUPS @%d, %d(SP)", z, tailOut)
+		a.copyTail(mem{disp: tailOut, base: "SP"}, m)
 	}
+}
+
+// copyTail copies the part's floats, R10 bytes of them and at most a vector.
+func (a *asm) copyTail(from, to mem) {
+	a.copies++
+	loop, next := fmt.Sprintf("copy%d", a.copies), fmt.Sprintf("copied%d", a.copies)
+	a.i("XORL R9, R9")
+	a.label(loop)
+	a.i("MOVL %d(%s)(R9*1), R11", from.disp, from.base)
+	a.i("MOVL R11, %d(%s)(R9*1)", to.disp, to.base)
+	a.i("ADDQ $4, R9")
+	a.i("CMPQ R9, $%d", a.bytes())
+	a.i("JGE %s", next)
+	a.i("CMPQ R9, R10")
+	a.i("JLT %s", loop)
+	a.label(next)
 }
 
 // own is the register of accumulator z for the part.
@@ -140,7 +179,7 @@ func (a *asm) clear(z int) {
 }
 
 func (a *asm) add() {
-	a.fn("add", "(dst, x unsafe.Pointer, n int)")
+	a.rows("add", "(dst, x unsafe.Pointer, n int)")
 	a.load("dst:DI", "x:SI", "n:CX")
 	a.forEach("loop", "CX", func() {
 		a.read("DI", 0)
@@ -153,7 +192,7 @@ func (a *asm) add() {
 
 // sumSquares: lane i sums x[16j+i]² by FMA; the lanes are folded.
 func (a *asm) sumSquares() {
-	a.fn("sumSquares", "(dst, x unsafe.Pointer, n int)")
+	a.rows("sumSquares", "(dst, x unsafe.Pointer, n int)")
 	a.load("dst:DI", "x:SI", "n:CX")
 	a.clear(0)
 	a.forEach("loop", "CX", func() {
@@ -167,7 +206,7 @@ func (a *asm) sumSquares() {
 
 // scaleMul: dst = (x·s)·w.
 func (a *asm) scaleMul() {
-	a.fn("scaleMul", "(dst, x, w, s unsafe.Pointer, n int)")
+	a.rows("scaleMul", "(dst, x, w, s unsafe.Pointer, n int)")
 	a.load("dst:DI", "x:SI", "w:BX", "s:AX", "n:CX")
 	a.i("VBROADCASTSS (AX), @12")
 	a.forEach("loop", "CX", func() {
@@ -234,7 +273,7 @@ func (a *asm) exp(c expConsts, z, t1, t2, t3 int) {
 
 // softmax: x = exp(x·scale - max) / sum.
 func (a *asm) softmax() {
-	a.fn("softmax", "(x, scale unsafe.Pointer, n int)")
+	a.rows("softmax", "(x, scale unsafe.Pointer, n int)")
 	a.load("x:SI", "scale:AX", "n:CX")
 	a.i("MOVQ SI, DI")
 	a.i("MOVQ CX, DX")
@@ -275,7 +314,7 @@ func (a *asm) softmax() {
 
 // siluMul: dst = gate/(1+exp(-gate))·up.
 func (a *asm) siluMul() {
-	a.fn("siluMul", "(dst, gate, up unsafe.Pointer, n int)")
+	a.rows("siluMul", "(dst, gate, up unsafe.Pointer, n int)")
 	a.load("dst:DI", "gate:SI", "up:BX", "n:CX")
 	c := a.expConstants()
 	a.zero(12, 1)
@@ -294,7 +333,7 @@ func (a *asm) siluMul() {
 
 // ropeHalves: x0, x1 = x0·c - x1·s, x1·c + x0·s with x1 = x0[n:].
 func (a *asm) ropeHalves() {
-	a.fn("ropeHalves", "(x, cos, sin unsafe.Pointer, n int)")
+	a.rows("ropeHalves", "(x, cos, sin unsafe.Pointer, n int)")
 	a.load("x:SI", "cos:AX", "sin:BX", "n:CX")
 	a.i("LEAQ (SI)(CX*4), DI")
 	a.forEach("loop", "CX", func() {
@@ -498,7 +537,7 @@ func (a *asm) packBytes(low, deal int, base string, at int) {
 }
 
 func (a *asm) toF16() {
-	a.fn("toF16", "(dst, x unsafe.Pointer, n int)")
+	a.rows("toF16", "(dst, x unsafe.Pointer, n int)")
 	a.load("dst:DI", "x:SI", "n:CX")
 	half := map[int]string{1: "Y0", 2: "X0"}[a.parts]
 	a.forEach("loop", "CX", func() {
