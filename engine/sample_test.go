@@ -221,6 +221,25 @@ func TestScan(t *testing.T) {
 			t.Errorf("scan(%v) = %d, %v, %v", tc.x, arg, maximum, finite)
 		}
 	}
+
+	rng := rand.New(rand.NewPCG(9, 10))
+	for n := 1; n < 40; n++ { // in fours and what is left
+		for range 50 {
+			x := make([]float32, n)
+			for i := range x {
+				x[i] = float32(rng.IntN(9) - 4)
+			}
+			first := slices.Index(x, slices.Max(x))
+			if arg, maximum, finite := scan(x); arg != first || maximum != x[first] || !finite {
+				t.Fatalf("scan(%v) = %d, %v, %v, want %d", x, arg, maximum, finite, first)
+			}
+			bad := []float32{nan, inf, -inf}[rng.IntN(3)]
+			x[rng.IntN(n)] = bad
+			if _, _, finite := scan(x); finite {
+				t.Fatalf("scan(%v) takes %v for finite", x, bad)
+			}
+		}
+	}
 }
 
 func TestLogProbs(t *testing.T) {

@@ -1,7 +1,5 @@
 package engine
 
-import "math"
-
 // scan is
 //
 //	for i, v := range x {
@@ -9,17 +7,30 @@ import "math"
 //		finite = finite && !isNaN(v) && !isInf(v)
 //	}
 //
-// in one pass. A float32 is not finite when all eight bits of its exponent are
-// ones; adding one to that field then carries into the top bit. x is not empty.
+// in one pass, four elements at a time: a larger one among them is rare. A finite
+// number times zero is a zero, others are NaN, and so is every sum with them. x is
+// not empty.
 func scan(x []float32) (argmax int, maximum float32, finite bool) { // x: (vocab,)
-	const exponent, one = 0x7f800000, 0x00800000
 	maximum = x[0]
-	var carry uint32
-	for i, v := range x {
-		carry |= math.Float32bits(v)&exponent + one
-		if v > maximum {
-			argmax, maximum = i, v
+	var z0, z1, z2, z3 float32
+	i := 0
+	for ; i+4 <= len(x); i += 4 {
+		q := x[i : i+4 : i+4]
+		a, b, c, d := q[0], q[1], q[2], q[3]
+		z0, z1, z2, z3 = z0+a*0, z1+b*0, z2+c*0, z3+d*0
+		if a > maximum || b > maximum || c > maximum || d > maximum {
+			for k, v := range q {
+				if v > maximum {
+					argmax, maximum = i+k, v
+				}
+			}
 		}
 	}
-	return argmax, maximum, carry>>31 == 0
+	for ; i < len(x); i++ {
+		z0 += x[i] * 0
+		if x[i] > maximum {
+			argmax, maximum = i, x[i]
+		}
+	}
+	return argmax, maximum, z0+z1+z2+z3 == 0
 }
