@@ -85,7 +85,7 @@ func detect() features {
 		{featAVX512, c.Supports(cpuid.AVX512F, cpuid.AVX512BW, cpuid.AVX512DQ, cpuid.AVX512VL)},
 		{featVNNI, c.Supports(cpuid.AVX512F, cpuid.AVX512VNNI)},
 		{featAVX5BF16, c.Supports(cpuid.AVX512F, cpuid.AVX512BF16)},
-		{featAMX, c.Supports(cpuid.AMXTILE, cpuid.AMXINT8, cpuid.AMXBF16)},
+		{featAMX, hasAMX()},
 		{featNEON, runtime.GOARCH == "arm64"}, // Go itself needs it there
 		{featDotProd, c.Supports(cpuid.ASIMDDP)},
 		{featI8MM, c.Supports(cpuid.I8MM)},
@@ -119,7 +119,11 @@ func without(fs features, disable string) (left features, unknown []string) {
 // Describe says in one line which processor this is, what it offers and which
 // unit computes.
 func Describe() string {
-	return describe(cpuid.CPU.BrandName, detect(), os.Getenv(DisableEnv))
+	text := describe(cpuid.CPU.BrandName, detect(), os.Getenv(DisableEnv))
+	if why := amxError(); why != "" {
+		text += "; no amx: " + why
+	}
+	return text
 }
 
 func describe(brand string, has features, disable string) string {

@@ -132,7 +132,7 @@ func (m *Matrix) mulPanels(dst []float32, stride, lo, hi int, x *Rows, n int, sc
 	_ = dst[(n-1)*stride+hi-1]
 	if whole := hi / PanelRows * PanelRows; lo < whole {
 		ahead := 0
-		if step := m.Step(n); step > PanelRows { // two streams, which the processor does not see coming
+		if m.kernel.tiles == nil && m.Step(n) > PanelRows { // two streams, which the processor does not see coming
 			ahead = 2 * m.stride
 		}
 		m.kernel.panels((whole-lo)/PanelRows, n, k, a, pointer(m.panel(lo/PanelRows)), pointer(dst[lo:]), lda, 4*stride, 0, m.stride, ahead)
@@ -154,6 +154,12 @@ func (m *Matrix) mulPanels(dst []float32, stride, lo, hi int, x *Rows, n int, sc
 // Step is the number of rows that MulRows computes at once with n activation
 // rows: work on two matrices in turn is best done in steps of it.
 func (m *Matrix) Step(n int) int {
+	if m.kernel != nil && m.kernel.tiles != nil {
+		if n > fewRows {
+			return 8 * PanelRows // activations come from L2 or beyond once for all of them
+		}
+		return 2 * PanelRows
+	}
 	if m.kernel != nil && m.kernel.takesWide(n) {
 		return 2 * PanelRows
 	}

@@ -15,7 +15,7 @@ import (
 //
 //	F32   [k][16] float32
 //	F16   [k][16] binary16
-//	BF16  [k/2][16][2] bfloat16
+//	BF16  [k/2][16][2] bfloat16, k a multiple of 32: each is a tile of AMX
 //
 // and of blocks of 32 k, one after another:
 //
@@ -50,6 +50,8 @@ func (t Type) paddedCols(cols int) int {
 	switch {
 	case t.own():
 		return roundUp(cols, pure.OwnBlock)
+	case t == BF16:
+		return roundUp(cols, 32)
 	case typeInfo[t].block == 1:
 		return roundUp(cols, kStep)
 	}

@@ -18,7 +18,15 @@ type kernel struct {
 	// asks for what lies ahead bytes after them.
 	wide func(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int)
 	any  bool // wide takes any number of rows
+	// tiles, unless nil, is run of as many of the first rows as it is for, with all
+	// panels; it returns their number, and run computes the others, with the same
+	// bits.
+	tiles func(panels, rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next int) int
 }
+
+// fewRows are the rows that a kernel with tiles takes at once: with more of them
+// it pays to have several panels.
+const fewRows = 32
 
 // wideRows are the rows that a chain each does not keep the multiplier busy with.
 const wideRows = 3
@@ -30,6 +38,13 @@ func (k *kernel) takesWide(rows int) bool { return k.wide != nil && (rows <= wid
 // another in c. ahead is where the panels lie that are read after these.
 func (k *kernel) panels(panels, rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int) {
 	const out = 4 * PanelRows
+	if k.tiles != nil {
+		done := k.tiles(panels, rows, n, x, w, c, lda, ldc, accumulate, next)
+		if done == rows {
+			return
+		}
+		x, c, rows = unsafe.Add(x, done*lda), unsafe.Add(c, done*ldc), rows-done
+	}
 	i := 0 // each pointer is made anew: none may lie behind the last panel
 	if k.takesWide(rows) {
 		for ; i+2 <= panels; i += 2 {

@@ -76,8 +76,8 @@ func (r *Rows) Want(m *Matrix) {
 			r.turned = &turned
 		}
 		return
-	case formBF16:
-		f.stride = 2 * r.Stride
+	case formBF16: // an odd number of cache lines, each within one row
+		f.stride = 64 * (roundUp(r.Width, 32)/32 | 1)
 	case formOwn:
 		f.stride = ownActBytes(r.Width) + 64
 	default:

@@ -5,10 +5,12 @@ package simd
 import "github.com/klauspost/cpuid/v2"
 
 // chooseUnit is the best unit for these features: AVX-512, AVX2, pure Go.
-func chooseUnit(fs features) *unit {
+func chooseUnit(fs features) *unit { return unitOf(fs, cpuid.CPU.VendorID) }
+
+func unitOf(fs features, vendor cpuid.Vendor) *unit {
 	switch {
 	case fs.has(featAVX512):
-		return avx512Unit(fs, cpuid.CPU.VendorID)
+		return avx512Unit(fs, vendor)
 	case fs.has(featAVX2):
 		return avx2Unit()
 	default:

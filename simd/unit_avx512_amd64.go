@@ -34,7 +34,7 @@ func avx512Unit(fs features, vendor cpuid.Vendor) *unit {
 }
 
 // avx512Plan chooses tiles. VDPBF16PS is used on AMD alone: elsewhere it is half
-// as fast as widening and FMA.
+// as fast as widening and FMA. AMX is used on Intel alone, where it was measured.
 func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
 	const fma, vnni, pairs = "FMA, float32 activations", "VNNI, int8 activations in blocks of 32", "VDPBF16PS, bfloat16 activations"
 	const turned, own = "FMA, turned float32 activations", "VNNI, turned int8 activations in groups of 256"
@@ -75,6 +75,8 @@ func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
 		p.why = append(p.why, "no VNNI: quantized types as in exact mode")
 	}
 	switch {
+	case fs.has(featAMX) && vendor == cpuid.Intel:
+		amxPlan(p, fs)
 	case !fs.has(featAVX5BF16):
 		p.why = append(p.why, "no AVX512_BF16: BF16 as in exact mode")
 	case vendor != cpuid.AMD:

@@ -58,7 +58,7 @@ func (b *backend) normalize(ctx context.Context, n int, w []float32, delta bool)
 // two where gate is converted as a whole.
 func (b *backend) gateUp(ctx context.Context, m *mlp, n int) error {
 	s, rows := &b.scratch, m.gateProj.Rows
-	step, turn, whole := chunkRows(2*m.gateProj.Cols, n), m.gateProj.Step(n), s.gate.Whole()
+	step, turn, whole := b.chunkRows(m.gateProj, 2, n), m.gateProj.Step(n), s.gate.Whole()
 	err := b.run(ctx, chunks(rows, step), func(worker, c int) {
 		lo, hi := c*step, min(rows, (c+1)*step)
 		for r := lo; r < hi; r += turn {
@@ -92,11 +92,11 @@ type product struct {
 func (b *backend) multiply(ctx context.Context, n int, x *simd.Rows, ps ...product) error {
 	total := 0
 	for _, p := range ps {
-		total += chunks(p.m.Rows, chunkRows(p.m.Cols, n))
+		total += chunks(p.m.Rows, b.chunkRows(p.m, 1, n))
 	}
 	return b.run(ctx, total, func(worker, c int) {
 		for _, p := range ps {
-			step := chunkRows(p.m.Cols, n)
+			step := b.chunkRows(p.m, 1, n)
 			if k := chunks(p.m.Rows, step); c >= k {
 				c -= k
 				continue
@@ -125,9 +125,17 @@ const (
 	rowStep       = 32 // two panels; a block of activations that gateUp converts
 )
 
-// chunkRows is the number of weight rows in a chunk, a multiple of rowStep.
+// chunkRows is the number of weight rows in a chunk of matrices matrices like m, a
+// multiple of rowStep: of m's own step where all workers still get some chunks.
 // Results do not depend on it.
-func chunkRows(cols, n int) int { return max(1, chunkProducts/(cols*n*rowStep)) * rowStep }
+func (b *backend) chunkRows(m *simd.Matrix, matrices, n int) int {
+	const some = 4
+	step := max(rowStep, m.Step(n))
+	if chunks(m.Rows, step) < some*b.pool.Size() {
+		step = rowStep
+	}
+	return max(1, chunkProducts/(m.Cols*matrices*n*step)) * step
+}
 
 // chunks is the number of chunks of step that cover n.
 func chunks(n, step int) int { return (n + step - 1) / step }

@@ -77,11 +77,11 @@ func sumTile(mr, i, j int) int {
 }
 
 // amxBF16 multiplies mr tiles of up to 16 activation rows with panels panels over
-// steps times 32 of k, count times, each mr·16 rows further on. What is at ahead,
-// unless that is nil, is asked for into L2 while many rows use the panels; else
-// the panels' own next lines are.
+// steps times 32 of k, count times, each mr·16 rows further on. What lies ahead
+// bytes after the panels, unless that is 0, is asked for into L2 while many rows
+// use them; else their own next lines are.
 func (a *asm) amxBF16(mr, panels int) {
-	a.fn(fmt.Sprintf("bf16x%dx%d", mr, panels), "(steps, count int, cfg, x, w, c, ahead unsafe.Pointer, lda, ldc, next, acc int)")
+	a.fn(fmt.Sprintf("bf16x%dx%d", mr, panels), "(steps, count int, cfg, x, w, c unsafe.Pointer, ahead, lda, ldc, next, acc int)")
 	const lda, ldc, next, wStride, x, c, count, far = "R8", "R10", "AX", "R12", "R9", "DX", "R15", "R13"
 	a.load("steps", "count:"+count, "cfg:SI", "x:"+x, "w", "c:"+c, "ahead", "lda:"+lda, "ldc:"+ldc, "next:"+next)
 	a.ldtilecfg("SI")
@@ -90,6 +90,9 @@ func (a *asm) amxBF16(mr, panels int) {
 	rows := []string{"SI", "R11"}[:mr]
 	if mr == 2 {
 		a.i("MOVQ ahead+48(FP), %s", far)
+		a.i("TESTQ %s, %s", far, far)
+		a.i("JZ rows")
+		a.i("ADDQ w+32(FP), %s", far)
 	}
 	a.label("rows")
 	a.i("MOVQ %s, SI", x)

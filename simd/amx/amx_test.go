@@ -39,15 +39,15 @@ func needAMX(t testing.TB) {
 	}
 }
 
-// pair is a kernel on panels and, for the rows that it leaves, the one of AVX-512.
-type pair struct {
+// tested is a kernel on panels and, for the rows that it leaves, the one of AVX-512.
+type tested struct {
 	reftest.Kind
 	tiles func(panels, rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next int) int
 	rest  func(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate int)
 }
 
-func pairs() []pair {
-	return []pair{
+func allTested() []tested {
+	return []tested{
 		{reftest.BF16Tiles, func(panels, rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next int) int {
 			BF16(panels, rows, n*BF16Step, x, w, c, lda, ldc, accumulate, next)
 			return rows
@@ -57,14 +57,13 @@ func pairs() []pair {
 	}
 }
 
-func (p *pair) run(panels, rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next int) {
+func (p *tested) run(panels, rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next int) {
 	done := p.tiles(panels, rows, n, x, w, c, lda, ldc, accumulate, next)
 	if rows -= done; rows == 0 {
 		return
 	}
-	for range panels {
-		p.rest(rows, n, unsafe.Add(x, done*lda), w, unsafe.Add(c, done*ldc), lda, ldc, accumulate)
-		w, c = unsafe.Add(w, next), unsafe.Add(c, 64)
+	for i := range panels {
+		p.rest(rows, n, unsafe.Add(x, done*lda), unsafe.Add(w, i*next), unsafe.Add(c, done*ldc+i*64), lda, ldc, accumulate)
 	}
 }
 
@@ -72,7 +71,7 @@ func (p *pair) run(panels, rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumu
 func TestTiles(t *testing.T) {
 	needAMX(t)
 	var tiles []reftest.Tile
-	for _, p := range pairs() {
+	for _, p := range allTested() {
 		tiles = append(tiles, reftest.Tile{Kind: p.Kind, Run: func(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate int) {
 			p.run(1, rows, n, x, w, c, lda, ldc, accumulate, 1<<20)
 		}})
@@ -82,7 +81,7 @@ func TestTiles(t *testing.T) {
 
 // product is what a kernel shall compute and has computed.
 type product struct {
-	*pair
+	*tested
 	panels, rows, k, lda, ldc, next, accumulate int
 	x, w                                        []byte
 	c                                           []float32
@@ -92,8 +91,8 @@ type product struct {
 const canary = -77
 
 // newProduct draws a product whose operands end at guard pages.
-func (p *pair) newProduct(t testing.TB, r *rand.Rand, panels, rows, k, accumulate int) *product {
-	d := &product{pair: p, panels: panels, rows: rows, k: k, accumulate: accumulate}
+func (p *tested) newProduct(t testing.TB, r *rand.Rand, panels, rows, k, accumulate int) *product {
+	d := &product{tested: p, panels: panels, rows: rows, k: k, accumulate: accumulate}
 	floats := make([]float32, k)
 	size := len(p.Row(floats, k))
 	d.lda = size + 4*r.IntN(20)
@@ -155,7 +154,7 @@ func every(int) bool { return true }
 func TestPanels(t *testing.T) {
 	needAMX(t)
 	r := rand.New(rand.NewPCG(5, 6))
-	for _, p := range pairs() {
+	for _, p := range allTested() {
 		for _, s := range []struct{ panels, rows, k int }{
 			{2, 1, 64}, {4, 3, 128}, {7, 16, 192}, {1, 32, 64}, {2, 17, 320}, {3, 31, 64}, {5, 40, 128}, {2, 64, 576}, {3, 51, 64},
 			{2, 33, 32*stepBlock + 64}, {1, 17, 32*deepBlock + 64}, {2, 18, 64*int8Block + 320}, {1, 129, 64}, {2, 256, 64}, {1, 273, 64}, {1, 545, 64},
@@ -174,7 +173,7 @@ func TestPanels(t *testing.T) {
 func TestCompany(t *testing.T) {
 	needAMX(t)
 	r := rand.New(rand.NewPCG(7, 8))
-	for _, p := range pairs() {
+	for _, p := range allTested() {
 		const panels, rows, k = 3, 70, 704
 		d := p.newProduct(t, r, panels, rows, k, 0)
 		d.compute()
@@ -196,7 +195,7 @@ func TestCompany(t *testing.T) {
 func TestBF16Special(t *testing.T) {
 	needAMX(t)
 	r := rand.New(rand.NewPCG(9, 10))
-	p := pairs()[0]
+	p := allTested()[0]
 	for family := range reftest.BF16Families {
 		d := p.newProduct(t, r, 2, 20, 64, 1)
 		for _, b := range [][]byte{d.x, d.w} {
@@ -247,7 +246,7 @@ func TestInterrupted(t *testing.T) {
 	}
 	var garbage [64][]byte
 	for worker := range 4 {
-		p := pairs()[worker%3]
+		p := allTested()[worker%3]
 		d := p.newProduct(t, r, 2, 32+worker, 576, 0)
 		d.compute()
 		d.check(t, func(m int) bool { return m%9 == worker })

@@ -15,8 +15,11 @@ type config struct {
 	rows           [16]uint8
 }
 
-// tileRows is the number of rows of a tile.
-const tileRows = 16
+// tileRows is the number of rows of a tile, pair that of two.
+const (
+	tileRows = 16
+	pair     = 2 * tileRows
+)
 
 // one[m] is for one row tile of m activation rows, two[m] for two of which the
 // second has m. Rows that are not there are neither read nor written.
@@ -44,12 +47,13 @@ const (
 	stepBlock = 16
 	deepBlock = 64
 	rowBlock  = 256
+	fewBlock  = 512 // of four panels, 2 MB: 0.1 ms from memory
 )
 
 // BF16Step is the number of k of a step of BF16: k is a multiple of it.
 const BF16Step = 32
 
-type bf16Tile func(steps, count int, cfg, x, w, c, ahead unsafe.Pointer, lda, ldc, next, acc int)
+type bf16Tile func(steps, count int, cfg, x, w, c unsafe.Pointer, ahead, lda, ldc, next, acc int)
 
 // BF16 multiplies rows of bfloat16 activations with panels [k/2][16][2] of
 // bfloat16, by TDPBF16PS:
@@ -76,46 +80,46 @@ type bf16Tile func(steps, count int, cfg, x, w, c, ahead unsafe.Pointer, lda, ld
 // rows of x and c, next those between panels.
 func BF16(panels, rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next int) {
 	steps := n / BF16Step
-	for rows > 0 {
-		m := min(rows, rowBlock)
-		few := m % (2 * tileRows)
+	for at := 0; at < rows; at += rowBlock {
+		m := min(rows-at, rowBlock)
+		few := m % pair
 		if few > tileRows {
 			few = 0
 		}
 		if many := m - few; many > 0 {
-			bf16Many(panels, many, steps, x, w, c, lda, ldc, accumulate, next)
-			x, c = unsafe.Add(x, many*lda), unsafe.Add(c, many*ldc)
+			bf16Many(panels, many, steps, unsafe.Add(x, at*lda), w, unsafe.Add(c, at*ldc), lda, ldc, accumulate, next)
 		}
 		if few > 0 {
-			bf16Few(panels, few, steps, x, w, c, lda, ldc, accumulate, next)
-			x, c = unsafe.Add(x, few*lda), unsafe.Add(c, few*ldc)
+			at := at + m - few
+			bf16Few(panels, few, steps, unsafe.Add(x, at*lda), w, unsafe.Add(c, at*ldc), lda, ldc, accumulate, next)
 		}
-		rows -= m
 	}
 }
 
 // bf16Few takes up to 16 rows: the panels are read once, as up to four streams.
 func bf16Few(panels, rows, steps int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next int) {
 	cfg := unsafe.Pointer(&one[rows])
-	for panels > 0 {
-		f, p := bf16x1x1, 1
+	for p := 0; p < panels; {
+		f, wide := bf16x1x1, 1
 		switch {
-		case panels >= 4:
-			f, p = bf16x1x4, 4
-		case panels >= 2:
-			f, p = bf16x1x2, 2
+		case p+4 <= panels:
+			f, wide = bf16x1x4, 4
+		case p+2 <= panels:
+			f, wide = bf16x1x2, 2
 		}
-		call(f, steps, 1, cfg, x, w, c, nil, lda, ldc, next, accumulate)
-		w, c = unsafe.Add(w, p*next), unsafe.Add(c, p*4*tileRows)
-		panels -= p
+		for s := 0; s < steps; s += fewBlock {
+			acc := accumulate
+			if s > 0 {
+				acc = 1
+			}
+			call(f, min(fewBlock, steps-s), 1, cfg, unsafe.Add(x, s*64), unsafe.Add(w, p*next+s*1024), unsafe.Add(c, p*4*tileRows), 0, lda, ldc, next, acc)
+		}
+		p += wide
 	}
 }
 
 // bf16Many takes up to rowBlock rows, of which the last 32 may lack up to 15.
-//
-//go:nocheckptr
 func bf16Many(panels, rows, steps int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next int) {
-	const pair = 2 * tileRows
 	for at := 0; at < steps; {
 		deep := min(steps-at, deepBlock)
 		blocks := (deep + stepBlock - 1) / stepBlock
@@ -132,20 +136,21 @@ func bf16Many(panels, rows, steps int, x, w, c unsafe.Pointer, lda, ldc, accumul
 					acc = 1
 				}
 				a, b, to := unsafe.Add(x, s*64), unsafe.Add(w, p*next+s*1024), unsafe.Add(c, p*4*tileRows)
-				var ahead unsafe.Pointer
+				ahead := 0
 				switch {
 				case rows < 4*pair:
 				case s+n < at+deep:
-					ahead = unsafe.Add(b, n*1024)
+					ahead = n * 1024
 				default:
-					ahead = unsafe.Add(w, (p+2)*next+at*1024)
+					ahead = 2*next - (s-at)*1024
 				}
-				if whole := rows / pair; whole > 0 {
+				whole, rest := rows/pair, rows%pair
+				if whole > 0 {
 					call(f, n, whole, unsafe.Pointer(&two[tileRows]), a, b, to, ahead, lda, ldc, next, acc)
-					a, to = unsafe.Add(a, whole*pair*lda), unsafe.Add(to, whole*pair*ldc)
 				}
-				if r := rows % pair; r > 0 {
-					call(f, n, 1, unsafe.Pointer(&two[r-tileRows]), a, b, to, nil, lda, ldc, next, acc)
+				if rest > 0 {
+					at := whole * pair
+					call(f, n, 1, unsafe.Pointer(&two[rest-tileRows]), unsafe.Add(a, at*lda), b, unsafe.Add(to, at*ldc), 0, lda, ldc, next, acc)
 				}
 			}
 		}
@@ -157,7 +162,7 @@ func bf16Many(panels, rows, steps int, x, w, c unsafe.Pointer, lda, ldc, accumul
 // each time a Go function's prologue looks whether someone waits.
 //
 //go:noinline
-func call(f bf16Tile, steps, count int, cfg, x, w, c, ahead unsafe.Pointer, lda, ldc, next, acc int) {
+func call(f bf16Tile, steps, count int, cfg, x, w, c unsafe.Pointer, ahead, lda, ldc, next, acc int) {
 	f(steps, count, cfg, x, w, c, ahead, lda, ldc, next, acc)
 }
 
@@ -209,7 +214,7 @@ func (q *int8Kind) panelBytes(subs int) int {
 }
 
 func (q *int8Kind) run(panels, rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next int) int {
-	const pair, actSubs, actGroup = 2 * tileRows, 4, 64 + 256
+	const actSubs, actGroup = 4, 64 + 256
 	if rows%pair <= tileRows {
 		rows = rows / pair * pair
 	}

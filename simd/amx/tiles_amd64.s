@@ -25,7 +25,7 @@ TEXT ·readXCR0(SB), NOSPLIT, $0-8
 	MOVL DX, 4(DI)
 	RET
 
-// func bf16x1x1(steps, count int, cfg, x, w, c, ahead unsafe.Pointer, lda, ldc, next, acc int)
+// func bf16x1x1(steps, count int, cfg, x, w, c unsafe.Pointer, ahead, lda, ldc, next, acc int)
 TEXT ·bf16x1x1(SB), NOSPLIT, $0-88
 	MOVQ count+8(FP), R15
 	MOVQ cfg+16(FP), SI
@@ -76,7 +76,7 @@ near:
 	VZEROUPPER
 	RET
 
-// func bf16x1x2(steps, count int, cfg, x, w, c, ahead unsafe.Pointer, lda, ldc, next, acc int)
+// func bf16x1x2(steps, count int, cfg, x, w, c unsafe.Pointer, ahead, lda, ldc, next, acc int)
 TEXT ·bf16x1x2(SB), NOSPLIT, $0-88
 	MOVQ count+8(FP), R15
 	MOVQ cfg+16(FP), SI
@@ -142,7 +142,7 @@ near:
 	VZEROUPPER
 	RET
 
-// func bf16x1x4(steps, count int, cfg, x, w, c, ahead unsafe.Pointer, lda, ldc, next, acc int)
+// func bf16x1x4(steps, count int, cfg, x, w, c unsafe.Pointer, ahead, lda, ldc, next, acc int)
 TEXT ·bf16x1x4(SB), NOSPLIT, $0-88
 	MOVQ count+8(FP), R15
 	MOVQ cfg+16(FP), SI
@@ -238,7 +238,7 @@ near:
 	VZEROUPPER
 	RET
 
-// func bf16x2x1(steps, count int, cfg, x, w, c, ahead unsafe.Pointer, lda, ldc, next, acc int)
+// func bf16x2x1(steps, count int, cfg, x, w, c unsafe.Pointer, ahead, lda, ldc, next, acc int)
 TEXT ·bf16x2x1(SB), NOSPLIT, $0-88
 	MOVQ count+8(FP), R15
 	MOVQ cfg+16(FP), SI
@@ -250,6 +250,9 @@ TEXT ·bf16x2x1(SB), NOSPLIT, $0-88
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x06 // LDTILECFG 0(SI)
 	MOVQ $64, R12
 	MOVQ ahead+48(FP), R13
+	TESTQ R13, R13
+	JZ rows
+	ADDQ w+32(FP), R13
 rows:
 	MOVQ R9, SI
 	MOVQ R8, R11
@@ -326,7 +329,7 @@ store:
 	VZEROUPPER
 	RET
 
-// func bf16x2x2(steps, count int, cfg, x, w, c, ahead unsafe.Pointer, lda, ldc, next, acc int)
+// func bf16x2x2(steps, count int, cfg, x, w, c unsafe.Pointer, ahead, lda, ldc, next, acc int)
 TEXT ·bf16x2x2(SB), NOSPLIT, $0-88
 	MOVQ count+8(FP), R15
 	MOVQ cfg+16(FP), SI
@@ -338,6 +341,9 @@ TEXT ·bf16x2x2(SB), NOSPLIT, $0-88
 	BYTE $0xc4; BYTE $0xe2; BYTE $0x78; BYTE $0x49; BYTE $0x06 // LDTILECFG 0(SI)
 	MOVQ $64, R12
 	MOVQ ahead+48(FP), R13
+	TESTQ R13, R13
+	JZ rows
+	ADDQ w+32(FP), R13
 rows:
 	MOVQ R9, SI
 	MOVQ R8, R11

@@ -17,19 +17,19 @@ func readCPUID(out unsafe.Pointer, leaf, sub int)
 func readXCR0(out unsafe.Pointer)
 
 //go:noescape
-func bf16x1x1(steps, count int, cfg, x, w, c, ahead unsafe.Pointer, lda, ldc, next, acc int)
+func bf16x1x1(steps, count int, cfg, x, w, c unsafe.Pointer, ahead, lda, ldc, next, acc int)
 
 //go:noescape
-func bf16x1x2(steps, count int, cfg, x, w, c, ahead unsafe.Pointer, lda, ldc, next, acc int)
+func bf16x1x2(steps, count int, cfg, x, w, c unsafe.Pointer, ahead, lda, ldc, next, acc int)
 
 //go:noescape
-func bf16x1x4(steps, count int, cfg, x, w, c, ahead unsafe.Pointer, lda, ldc, next, acc int)
+func bf16x1x4(steps, count int, cfg, x, w, c unsafe.Pointer, ahead, lda, ldc, next, acc int)
 
 //go:noescape
-func bf16x2x1(steps, count int, cfg, x, w, c, ahead unsafe.Pointer, lda, ldc, next, acc int)
+func bf16x2x1(steps, count int, cfg, x, w, c unsafe.Pointer, ahead, lda, ldc, next, acc int)
 
 //go:noescape
-func bf16x2x2(steps, count int, cfg, x, w, c, ahead unsafe.Pointer, lda, ldc, next, acc int)
+func bf16x2x2(steps, count int, cfg, x, w, c unsafe.Pointer, ahead, lda, ldc, next, acc int)
 
 //go:noescape
 func int8I8x1(subs, rows int, cfg, x, w, c, scratch unsafe.Pointer, lda, ldc, next, acc int)
