@@ -37,9 +37,9 @@ func neonPlan(fs features, fast bool) *Plan {
 	const fma, int8 = "FMA, float32 activations", ", int8 activations in blocks of 32"
 	p := &Plan{Fast: fast}
 	p.kernels = [numTypes]*kernel{
-		F32:  {what: fma, per: 1, run: neon.F32.Run},
-		F16:  {what: fma, per: 1, run: neon.F16.Run},
-		BF16: {what: fma, per: 1, run: neon.BF16.Run},
+		F32:  {what: fma, per: 1, run: neon.F32.Run, wide: neon.F32Wide.Run},
+		F16:  {what: fma, per: 1, run: neon.F16.Run, wide: neon.F16Wide.Run},
+		BF16: {what: fma, per: 1, run: neon.BF16.Run, wide: neon.BF16Wide.Run},
 		Q8_0: {what: fma, per: 32, run: neon.ExactQ8_0.Run},
 		Q4_0: {what: fma, per: 32, run: neon.ExactQ4_0.Run},
 		Q4_1: {what: fma, per: 32, run: neon.ExactQ4_1.Run},
@@ -53,7 +53,7 @@ func neonPlan(fs features, fast bool) *Plan {
 	if !fast {
 		return p
 	}
-	p.kv = &kernel{what: fma, per: 1, half: true, run: neon.F16.Run}
+	p.kv = &kernel{what: fma, per: 1, half: true, run: neon.F16.Run, wide: neon.F16Wide.Run}
 	what, q80, q40, q41 := "SDOT"+int8, &neon.Int8Q8_0, &neon.Int8Q4_0, &neon.Int8Q4_1
 	if !fs.has(featDotProd) {
 		what, q80, q40, q41 = "SMULL"+int8, &neon.MullQ8_0, &neon.MullQ4_0, &neon.MullQ4_1

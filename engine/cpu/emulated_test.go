@@ -32,18 +32,18 @@ func TestEmulatedUnitAgrees(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	logits := func(disable string, command ...string) []byte {
+	logits := func(which, disable string, command ...string) []byte {
 		cmd := exec.Command(command[0], append(command[1:], "-test.run=^TestUnitsAgree$", "-test.v", "-test.short")...)
-		cmd.Env = append(os.Environ(), unitLogits+"=neon", simd.DisableEnv+"="+disable)
+		cmd.Env = append(os.Environ(), unitLogits+"="+which, simd.DisableEnv+"="+disable)
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %v\n%s", command, err, out)
 		}
 		return logitLines(out)
 	}
-	want := logits("avx512", os.Args[0])
-	for _, cpu := range []string{"max", "cortex-a72"} {
-		if got := logits("", qemu, "-cpu", cpu, program); len(got) == 0 || !bytes.Equal(got, want) {
+	for which, cpu := range map[string]string{"neon": "max", "mull": "cortex-a72"} {
+		want, got := logits(which, "avx512", os.Args[0]), logits(which, "", qemu, "-cpu", cpu, program)
+		if len(got) == 0 || !bytes.Equal(got, want) {
 			t.Errorf("by NEON of %s:\n%s\nby AVX2:\n%s", cpu, got, want)
 		}
 	}

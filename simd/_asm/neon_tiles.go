@@ -65,17 +65,17 @@ func (a neon) endTile(mr int) {
 	a.end()
 }
 
-// weights reads k and, of bf16, k+1 of a float panel into registers of tmp, 4 for
-// each k.
-func (a neon) weights(kind string, off int, tmp func() v, upper v) [][]v {
+// weights reads k and, of bf16, k+1 of a float panel, at off(panel), into registers
+// of tmp, 4 for each k.
+func (a neon) weights(kind string, off int, panel string, tmp func() v, upper v) [][]v {
 	take := func() []v { return []v{tmp(), tmp(), tmp(), tmp()} }
 	w := take()
 	switch kind {
 	case "f32":
-		a.load(off, neonPanel, w...)
+		a.load(off, panel, w...)
 		return [][]v{w}
 	case "f16":
-		a.load(off, neonPanel, w[1], w[3])
+		a.load(off, panel, w[1], w[3])
 		a.to("fcvtl", w[0], w[1])
 		a.to("fcvtl2", w[1], w[1])
 		a.to("fcvtl", w[2], w[3])
@@ -83,7 +83,7 @@ func (a neon) weights(kind string, off int, tmp func() v, upper v) [][]v {
 		return [][]v{w}
 	}
 	odd := take()
-	a.load(off, neonPanel, odd...)
+	a.load(off, panel, odd...)
 	for i := range quads {
 		a.shift("shl", "4s", w[i], odd[i], 16)
 		a.op("and", "16b", odd[i], odd[i], upper)
@@ -110,7 +110,7 @@ func (a neon) floatTile(kind floatKind, mr int) {
 				a.load(4*k, neonX[m], x[m])
 			}
 		}
-		for _, w := range a.weights(kind.name, k*kind.wBytes, tmp, upper) {
+		for _, w := range a.weights(kind.name, k*kind.wBytes, neonPanel, tmp, upper) {
 			for m := range mr {
 				for i, acc := range accs(m) {
 					a.by("fmla", acc, w[i], x[m], k%4)
@@ -121,6 +121,81 @@ func (a neon) floatTile(kind floatKind, mr int) {
 	}
 	a.next(mr, neonSteps*4, neonSteps*kind.wBytes, neonSteps)
 	a.endTile(mr)
+}
+
+// neonWide are the rows of tiles of two panels: with one panel four or eight chains
+// do not keep the multipliers busy.
+var neonWide = []int{1, 2}
+
+// floatWide is floatTile on two panels, the second next bytes after the first; its
+// results follow in c. It asks for what lies ahead bytes after each.
+func (a neon) floatWide(kind floatKind, mr int) {
+	const second, ahead, behind = "R10", "R11", "R12"
+	const upper = 31
+	a.fn(fmt.Sprintf("%sx%dx2", kind.name, mr), wideArgs)
+	a.args("n:"+neonCount, "x:"+neonX[0], "w:"+neonPanel, "c:"+neonC, "lda:"+neonLda, "ldc:"+neonLdc, "acc:R9",
+		"next:"+second, "ahead:"+ahead)
+	a.i("ADD %s, %s", neonPanel, second)
+	a.i("ADD %s, %s, %s", ahead, second, behind)
+	a.i("ADD %s, %s", neonPanel, ahead)
+	for m := 1; m < mr; m++ {
+		a.i("ADD %s, %s, %s", neonLda, neonX[m-1], neonX[m])
+	}
+	both := func(m int) []v { return run(v(2*quads*m), 2*quads) }
+	for r := range v(2 * quads * mr) {
+		a.clear(r)
+	}
+	a.i("CBZ R9, start")
+	a.i("MOVD %s, R9", neonC)
+	for m := range mr {
+		a.load(0, "R9", both(m)...)
+		if m+1 < mr {
+			a.i("ADD %s, R9", neonLdc)
+		}
+	}
+	a.label("start")
+	if kind.name == "bf16" {
+		a.broadcast(0xffff0000, upper)
+	}
+	x := run(v(2*quads*mr), mr)
+	tmp := ring(x[mr-1]+1, upper-1)
+	a.label("loop")
+	for line := 0; line < neonSteps*kind.wBytes; line += laneBytes {
+		for _, r := range []string{ahead, behind} {
+			a.i("PRFM %d(%s), PLDL2KEEP", line, r)
+		}
+	}
+	for k := 0; k < neonSteps; {
+		if k%4 == 0 {
+			for m := range mr {
+				a.load(4*k, neonX[m], x[m])
+			}
+		}
+		steps := 0
+		for p, panel := range []string{neonPanel, second} {
+			w := a.weights(kind.name, k*kind.wBytes, panel, tmp, upper)
+			steps = len(w)
+			for s := range w {
+				for m := range mr {
+					for i, acc := range both(m)[quads*p:][:quads] {
+						a.by("fmla", acc, w[s][i], x[m], (k+s)%4)
+					}
+				}
+			}
+		}
+		k += steps
+	}
+	for _, r := range []string{second, ahead, behind} {
+		a.i("ADD $%d, %s", neonSteps*kind.wBytes, r)
+	}
+	a.next(mr, neonSteps*4, neonSteps*kind.wBytes, neonSteps)
+	for m := range mr {
+		a.store(0, neonC, both(m)...)
+		if m+1 < mr {
+			a.i("ADD %s, %s", neonLdc, neonC)
+		}
+	}
+	a.end()
 }
 
 const decodeArgs = "(n int, w, dst unsafe.Pointer)"
@@ -148,7 +223,7 @@ func (a neon) floatDecode(kind floatKind) {
 	a.label("loop")
 	tmp := ring(0, upper-1)
 	for k := 0; k < neonSteps; {
-		for _, w := range a.weights(kind.name, k*kind.wBytes, tmp, upper) {
+		for _, w := range a.weights(kind.name, k*kind.wBytes, neonPanel, tmp, upper) {
 			a.store(k*laneBytes, neonC, w...)
 			k++
 		}
@@ -432,6 +507,9 @@ func neonTiles() *asm {
 		for _, mr := range rows {
 			a.floatTile(k, mr)
 		}
+		for _, mr := range neonWide {
+			a.floatWide(k, mr)
+		}
 		if k.name != "f32" {
 			a.floatDecode(k)
 		}
@@ -455,6 +533,8 @@ func neonTiles() *asm {
 			decode = ""
 		}
 		a.neonTable(k.table, k.name, rows, decode, 1, k.wBytes, k.doc)
+		fmt.Fprintf(&a.stubs, "// %sWide is %s on two panels.\nvar %sWide = WideTiles{%sx1x2, %sx2x2}\n\n",
+			k.table, k.table, k.table, k.name, k.name)
 	}
 	for _, q := range quants {
 		exact, int8 := q.docs()

@@ -72,6 +72,15 @@ func TestLongTiles(t *testing.T) {
 	reftest.LongTiles(t, tiles())
 }
 
+func TestWideTiles(t *testing.T) {
+	need(t)
+	reftest.WideTiles(t, []reftest.WideTile{
+		{Kind: reftest.F32, MaxRows: 3, Run: F32Wide.Run},
+		{Kind: reftest.F16, MaxRows: 3, Run: F16Wide.Run},
+		{Kind: reftest.BF16, MaxRows: 3, Run: BF16Wide.Run},
+	})
+}
+
 func FuzzTiles(f *testing.F) {
 	need(f)
 	reftest.FuzzTiles(f, tiles())

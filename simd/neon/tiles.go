@@ -76,6 +76,32 @@ func (t *Tiles) run(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate in
 	}
 }
 
+// WideTile is a Tile on two panels, the second next bytes after the first; its 16
+// results follow those of the first in c. It asks the memory for as much from
+// ahead bytes after each panel on.
+type WideTile func(n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int)
+
+// WideTiles are the tiles of one kind on two panels, of one and of two rows. A
+// row's bits are those of Tiles.
+type WideTiles [2]WideTile
+
+// Run is a tile of any number of rows.
+func (t *WideTiles) Run(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int) {
+	for {
+		r := min(rows, len(t))
+		callWide(t[r-1], n, x, w, c, lda, ldc, accumulate, next, ahead)
+		if rows -= r; rows == 0 {
+			return
+		}
+		x, c = unsafe.Add(x, r*lda), unsafe.Add(c, r*ldc)
+	}
+}
+
+//go:noinline
+func callWide(t WideTile, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int) {
+	t(n, x, w, c, lda, ldc, accumulate, next, ahead)
+}
+
 // call and callDecode are where assembly is entered: it cannot be preempted, so
 // each time a Go function's prologue looks whether someone waits.
 //

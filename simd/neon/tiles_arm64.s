@@ -588,6 +588,406 @@ loop:
 	FSTPQ (F14, F15), 32(R6)
 	RET
 
+// func f32x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+TEXT ·f32x1x2(SB), NOSPLIT, $0-72
+	MOVD n+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD w+16(FP), R5
+	MOVD c+24(FP), R6
+	MOVD lda+32(FP), R7
+	MOVD ldc+40(FP), R8
+	MOVD acc+48(FP), R9
+	MOVD next+56(FP), R10
+	MOVD ahead+64(FP), R11
+	ADD R5, R10
+	ADD R11, R10, R12
+	ADD R5, R11
+	WORD $0x4f000400 // movi v0.4s, #0x0
+	WORD $0x4f000401 // movi v1.4s, #0x0
+	WORD $0x4f000402 // movi v2.4s, #0x0
+	WORD $0x4f000403 // movi v3.4s, #0x0
+	WORD $0x4f000404 // movi v4.4s, #0x0
+	WORD $0x4f000405 // movi v5.4s, #0x0
+	WORD $0x4f000406 // movi v6.4s, #0x0
+	WORD $0x4f000407 // movi v7.4s, #0x0
+	CBZ R9, start
+	MOVD R6, R9
+	FLDPQ 0(R9), (F0, F1)
+	FLDPQ 32(R9), (F2, F3)
+	FLDPQ 64(R9), (F4, F5)
+	FLDPQ 96(R9), (F6, F7)
+start:
+loop:
+	PRFM 0(R11), PLDL2KEEP
+	PRFM 0(R12), PLDL2KEEP
+	PRFM 64(R11), PLDL2KEEP
+	PRFM 64(R12), PLDL2KEEP
+	PRFM 128(R11), PLDL2KEEP
+	PRFM 128(R12), PLDL2KEEP
+	PRFM 192(R11), PLDL2KEEP
+	PRFM 192(R12), PLDL2KEEP
+	PRFM 256(R11), PLDL2KEEP
+	PRFM 256(R12), PLDL2KEEP
+	PRFM 320(R11), PLDL2KEEP
+	PRFM 320(R12), PLDL2KEEP
+	PRFM 384(R11), PLDL2KEEP
+	PRFM 384(R12), PLDL2KEEP
+	PRFM 448(R11), PLDL2KEEP
+	PRFM 448(R12), PLDL2KEEP
+	FMOVQ 0(R1), F8
+	FLDPQ 0(R5), (F9, F10)
+	FLDPQ 32(R5), (F11, F12)
+	WORD $0x4f881120 // fmla v0.4s, v9.4s, v8.s[0]
+	WORD $0x4f881141 // fmla v1.4s, v10.4s, v8.s[0]
+	WORD $0x4f881162 // fmla v2.4s, v11.4s, v8.s[0]
+	WORD $0x4f881183 // fmla v3.4s, v12.4s, v8.s[0]
+	FLDPQ 0(R10), (F13, F14)
+	FLDPQ 32(R10), (F15, F16)
+	WORD $0x4f8811a4 // fmla v4.4s, v13.4s, v8.s[0]
+	WORD $0x4f8811c5 // fmla v5.4s, v14.4s, v8.s[0]
+	WORD $0x4f8811e6 // fmla v6.4s, v15.4s, v8.s[0]
+	WORD $0x4f881207 // fmla v7.4s, v16.4s, v8.s[0]
+	FLDPQ 64(R5), (F17, F18)
+	FLDPQ 96(R5), (F19, F20)
+	WORD $0x4fa81220 // fmla v0.4s, v17.4s, v8.s[1]
+	WORD $0x4fa81241 // fmla v1.4s, v18.4s, v8.s[1]
+	WORD $0x4fa81262 // fmla v2.4s, v19.4s, v8.s[1]
+	WORD $0x4fa81283 // fmla v3.4s, v20.4s, v8.s[1]
+	FLDPQ 64(R10), (F21, F22)
+	FLDPQ 96(R10), (F23, F24)
+	WORD $0x4fa812a4 // fmla v4.4s, v21.4s, v8.s[1]
+	WORD $0x4fa812c5 // fmla v5.4s, v22.4s, v8.s[1]
+	WORD $0x4fa812e6 // fmla v6.4s, v23.4s, v8.s[1]
+	WORD $0x4fa81307 // fmla v7.4s, v24.4s, v8.s[1]
+	FLDPQ 128(R5), (F25, F26)
+	FLDPQ 160(R5), (F27, F28)
+	WORD $0x4f881b20 // fmla v0.4s, v25.4s, v8.s[2]
+	WORD $0x4f881b41 // fmla v1.4s, v26.4s, v8.s[2]
+	WORD $0x4f881b62 // fmla v2.4s, v27.4s, v8.s[2]
+	WORD $0x4f881b83 // fmla v3.4s, v28.4s, v8.s[2]
+	FLDPQ 128(R10), (F29, F30)
+	FLDPQ 160(R10), (F9, F10)
+	WORD $0x4f881ba4 // fmla v4.4s, v29.4s, v8.s[2]
+	WORD $0x4f881bc5 // fmla v5.4s, v30.4s, v8.s[2]
+	WORD $0x4f881926 // fmla v6.4s, v9.4s, v8.s[2]
+	WORD $0x4f881947 // fmla v7.4s, v10.4s, v8.s[2]
+	FLDPQ 192(R5), (F11, F12)
+	FLDPQ 224(R5), (F13, F14)
+	WORD $0x4fa81960 // fmla v0.4s, v11.4s, v8.s[3]
+	WORD $0x4fa81981 // fmla v1.4s, v12.4s, v8.s[3]
+	WORD $0x4fa819a2 // fmla v2.4s, v13.4s, v8.s[3]
+	WORD $0x4fa819c3 // fmla v3.4s, v14.4s, v8.s[3]
+	FLDPQ 192(R10), (F15, F16)
+	FLDPQ 224(R10), (F17, F18)
+	WORD $0x4fa819e4 // fmla v4.4s, v15.4s, v8.s[3]
+	WORD $0x4fa81a05 // fmla v5.4s, v16.4s, v8.s[3]
+	WORD $0x4fa81a26 // fmla v6.4s, v17.4s, v8.s[3]
+	WORD $0x4fa81a47 // fmla v7.4s, v18.4s, v8.s[3]
+	FMOVQ 16(R1), F8
+	FLDPQ 256(R5), (F19, F20)
+	FLDPQ 288(R5), (F21, F22)
+	WORD $0x4f881260 // fmla v0.4s, v19.4s, v8.s[0]
+	WORD $0x4f881281 // fmla v1.4s, v20.4s, v8.s[0]
+	WORD $0x4f8812a2 // fmla v2.4s, v21.4s, v8.s[0]
+	WORD $0x4f8812c3 // fmla v3.4s, v22.4s, v8.s[0]
+	FLDPQ 256(R10), (F23, F24)
+	FLDPQ 288(R10), (F25, F26)
+	WORD $0x4f8812e4 // fmla v4.4s, v23.4s, v8.s[0]
+	WORD $0x4f881305 // fmla v5.4s, v24.4s, v8.s[0]
+	WORD $0x4f881326 // fmla v6.4s, v25.4s, v8.s[0]
+	WORD $0x4f881347 // fmla v7.4s, v26.4s, v8.s[0]
+	FLDPQ 320(R5), (F27, F28)
+	FLDPQ 352(R5), (F29, F30)
+	WORD $0x4fa81360 // fmla v0.4s, v27.4s, v8.s[1]
+	WORD $0x4fa81381 // fmla v1.4s, v28.4s, v8.s[1]
+	WORD $0x4fa813a2 // fmla v2.4s, v29.4s, v8.s[1]
+	WORD $0x4fa813c3 // fmla v3.4s, v30.4s, v8.s[1]
+	FLDPQ 320(R10), (F9, F10)
+	FLDPQ 352(R10), (F11, F12)
+	WORD $0x4fa81124 // fmla v4.4s, v9.4s, v8.s[1]
+	WORD $0x4fa81145 // fmla v5.4s, v10.4s, v8.s[1]
+	WORD $0x4fa81166 // fmla v6.4s, v11.4s, v8.s[1]
+	WORD $0x4fa81187 // fmla v7.4s, v12.4s, v8.s[1]
+	FLDPQ 384(R5), (F13, F14)
+	FLDPQ 416(R5), (F15, F16)
+	WORD $0x4f8819a0 // fmla v0.4s, v13.4s, v8.s[2]
+	WORD $0x4f8819c1 // fmla v1.4s, v14.4s, v8.s[2]
+	WORD $0x4f8819e2 // fmla v2.4s, v15.4s, v8.s[2]
+	WORD $0x4f881a03 // fmla v3.4s, v16.4s, v8.s[2]
+	FLDPQ 384(R10), (F17, F18)
+	FLDPQ 416(R10), (F19, F20)
+	WORD $0x4f881a24 // fmla v4.4s, v17.4s, v8.s[2]
+	WORD $0x4f881a45 // fmla v5.4s, v18.4s, v8.s[2]
+	WORD $0x4f881a66 // fmla v6.4s, v19.4s, v8.s[2]
+	WORD $0x4f881a87 // fmla v7.4s, v20.4s, v8.s[2]
+	FLDPQ 448(R5), (F21, F22)
+	FLDPQ 480(R5), (F23, F24)
+	WORD $0x4fa81aa0 // fmla v0.4s, v21.4s, v8.s[3]
+	WORD $0x4fa81ac1 // fmla v1.4s, v22.4s, v8.s[3]
+	WORD $0x4fa81ae2 // fmla v2.4s, v23.4s, v8.s[3]
+	WORD $0x4fa81b03 // fmla v3.4s, v24.4s, v8.s[3]
+	FLDPQ 448(R10), (F25, F26)
+	FLDPQ 480(R10), (F27, F28)
+	WORD $0x4fa81b24 // fmla v4.4s, v25.4s, v8.s[3]
+	WORD $0x4fa81b45 // fmla v5.4s, v26.4s, v8.s[3]
+	WORD $0x4fa81b66 // fmla v6.4s, v27.4s, v8.s[3]
+	WORD $0x4fa81b87 // fmla v7.4s, v28.4s, v8.s[3]
+	ADD $512, R10
+	ADD $512, R11
+	ADD $512, R12
+	ADD $32, R1
+	ADD $512, R5
+	SUBS $8, R0
+	BNE loop
+	FSTPQ (F0, F1), 0(R6)
+	FSTPQ (F2, F3), 32(R6)
+	FSTPQ (F4, F5), 64(R6)
+	FSTPQ (F6, F7), 96(R6)
+	RET
+
+// func f32x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+TEXT ·f32x2x2(SB), NOSPLIT, $0-72
+	MOVD n+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD w+16(FP), R5
+	MOVD c+24(FP), R6
+	MOVD lda+32(FP), R7
+	MOVD ldc+40(FP), R8
+	MOVD acc+48(FP), R9
+	MOVD next+56(FP), R10
+	MOVD ahead+64(FP), R11
+	ADD R5, R10
+	ADD R11, R10, R12
+	ADD R5, R11
+	ADD R7, R1, R2
+	WORD $0x4f000400 // movi v0.4s, #0x0
+	WORD $0x4f000401 // movi v1.4s, #0x0
+	WORD $0x4f000402 // movi v2.4s, #0x0
+	WORD $0x4f000403 // movi v3.4s, #0x0
+	WORD $0x4f000404 // movi v4.4s, #0x0
+	WORD $0x4f000405 // movi v5.4s, #0x0
+	WORD $0x4f000406 // movi v6.4s, #0x0
+	WORD $0x4f000407 // movi v7.4s, #0x0
+	WORD $0x4f000408 // movi v8.4s, #0x0
+	WORD $0x4f000409 // movi v9.4s, #0x0
+	WORD $0x4f00040a // movi v10.4s, #0x0
+	WORD $0x4f00040b // movi v11.4s, #0x0
+	WORD $0x4f00040c // movi v12.4s, #0x0
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4f00040f // movi v15.4s, #0x0
+	CBZ R9, start
+	MOVD R6, R9
+	FLDPQ 0(R9), (F0, F1)
+	FLDPQ 32(R9), (F2, F3)
+	FLDPQ 64(R9), (F4, F5)
+	FLDPQ 96(R9), (F6, F7)
+	ADD R8, R9
+	FLDPQ 0(R9), (F8, F9)
+	FLDPQ 32(R9), (F10, F11)
+	FLDPQ 64(R9), (F12, F13)
+	FLDPQ 96(R9), (F14, F15)
+start:
+loop:
+	PRFM 0(R11), PLDL2KEEP
+	PRFM 0(R12), PLDL2KEEP
+	PRFM 64(R11), PLDL2KEEP
+	PRFM 64(R12), PLDL2KEEP
+	PRFM 128(R11), PLDL2KEEP
+	PRFM 128(R12), PLDL2KEEP
+	PRFM 192(R11), PLDL2KEEP
+	PRFM 192(R12), PLDL2KEEP
+	PRFM 256(R11), PLDL2KEEP
+	PRFM 256(R12), PLDL2KEEP
+	PRFM 320(R11), PLDL2KEEP
+	PRFM 320(R12), PLDL2KEEP
+	PRFM 384(R11), PLDL2KEEP
+	PRFM 384(R12), PLDL2KEEP
+	PRFM 448(R11), PLDL2KEEP
+	PRFM 448(R12), PLDL2KEEP
+	FMOVQ 0(R1), F16
+	FMOVQ 0(R2), F17
+	FLDPQ 0(R5), (F18, F19)
+	FLDPQ 32(R5), (F20, F21)
+	WORD $0x4f901240 // fmla v0.4s, v18.4s, v16.s[0]
+	WORD $0x4f901261 // fmla v1.4s, v19.4s, v16.s[0]
+	WORD $0x4f901282 // fmla v2.4s, v20.4s, v16.s[0]
+	WORD $0x4f9012a3 // fmla v3.4s, v21.4s, v16.s[0]
+	WORD $0x4f911248 // fmla v8.4s, v18.4s, v17.s[0]
+	WORD $0x4f911269 // fmla v9.4s, v19.4s, v17.s[0]
+	WORD $0x4f91128a // fmla v10.4s, v20.4s, v17.s[0]
+	WORD $0x4f9112ab // fmla v11.4s, v21.4s, v17.s[0]
+	FLDPQ 0(R10), (F22, F23)
+	FLDPQ 32(R10), (F24, F25)
+	WORD $0x4f9012c4 // fmla v4.4s, v22.4s, v16.s[0]
+	WORD $0x4f9012e5 // fmla v5.4s, v23.4s, v16.s[0]
+	WORD $0x4f901306 // fmla v6.4s, v24.4s, v16.s[0]
+	WORD $0x4f901327 // fmla v7.4s, v25.4s, v16.s[0]
+	WORD $0x4f9112cc // fmla v12.4s, v22.4s, v17.s[0]
+	WORD $0x4f9112ed // fmla v13.4s, v23.4s, v17.s[0]
+	WORD $0x4f91130e // fmla v14.4s, v24.4s, v17.s[0]
+	WORD $0x4f91132f // fmla v15.4s, v25.4s, v17.s[0]
+	FLDPQ 64(R5), (F26, F27)
+	FLDPQ 96(R5), (F28, F29)
+	WORD $0x4fb01340 // fmla v0.4s, v26.4s, v16.s[1]
+	WORD $0x4fb01361 // fmla v1.4s, v27.4s, v16.s[1]
+	WORD $0x4fb01382 // fmla v2.4s, v28.4s, v16.s[1]
+	WORD $0x4fb013a3 // fmla v3.4s, v29.4s, v16.s[1]
+	WORD $0x4fb11348 // fmla v8.4s, v26.4s, v17.s[1]
+	WORD $0x4fb11369 // fmla v9.4s, v27.4s, v17.s[1]
+	WORD $0x4fb1138a // fmla v10.4s, v28.4s, v17.s[1]
+	WORD $0x4fb113ab // fmla v11.4s, v29.4s, v17.s[1]
+	FLDPQ 64(R10), (F30, F18)
+	FLDPQ 96(R10), (F19, F20)
+	WORD $0x4fb013c4 // fmla v4.4s, v30.4s, v16.s[1]
+	WORD $0x4fb01245 // fmla v5.4s, v18.4s, v16.s[1]
+	WORD $0x4fb01266 // fmla v6.4s, v19.4s, v16.s[1]
+	WORD $0x4fb01287 // fmla v7.4s, v20.4s, v16.s[1]
+	WORD $0x4fb113cc // fmla v12.4s, v30.4s, v17.s[1]
+	WORD $0x4fb1124d // fmla v13.4s, v18.4s, v17.s[1]
+	WORD $0x4fb1126e // fmla v14.4s, v19.4s, v17.s[1]
+	WORD $0x4fb1128f // fmla v15.4s, v20.4s, v17.s[1]
+	FLDPQ 128(R5), (F21, F22)
+	FLDPQ 160(R5), (F23, F24)
+	WORD $0x4f901aa0 // fmla v0.4s, v21.4s, v16.s[2]
+	WORD $0x4f901ac1 // fmla v1.4s, v22.4s, v16.s[2]
+	WORD $0x4f901ae2 // fmla v2.4s, v23.4s, v16.s[2]
+	WORD $0x4f901b03 // fmla v3.4s, v24.4s, v16.s[2]
+	WORD $0x4f911aa8 // fmla v8.4s, v21.4s, v17.s[2]
+	WORD $0x4f911ac9 // fmla v9.4s, v22.4s, v17.s[2]
+	WORD $0x4f911aea // fmla v10.4s, v23.4s, v17.s[2]
+	WORD $0x4f911b0b // fmla v11.4s, v24.4s, v17.s[2]
+	FLDPQ 128(R10), (F25, F26)
+	FLDPQ 160(R10), (F27, F28)
+	WORD $0x4f901b24 // fmla v4.4s, v25.4s, v16.s[2]
+	WORD $0x4f901b45 // fmla v5.4s, v26.4s, v16.s[2]
+	WORD $0x4f901b66 // fmla v6.4s, v27.4s, v16.s[2]
+	WORD $0x4f901b87 // fmla v7.4s, v28.4s, v16.s[2]
+	WORD $0x4f911b2c // fmla v12.4s, v25.4s, v17.s[2]
+	WORD $0x4f911b4d // fmla v13.4s, v26.4s, v17.s[2]
+	WORD $0x4f911b6e // fmla v14.4s, v27.4s, v17.s[2]
+	WORD $0x4f911b8f // fmla v15.4s, v28.4s, v17.s[2]
+	FLDPQ 192(R5), (F29, F30)
+	FLDPQ 224(R5), (F18, F19)
+	WORD $0x4fb01ba0 // fmla v0.4s, v29.4s, v16.s[3]
+	WORD $0x4fb01bc1 // fmla v1.4s, v30.4s, v16.s[3]
+	WORD $0x4fb01a42 // fmla v2.4s, v18.4s, v16.s[3]
+	WORD $0x4fb01a63 // fmla v3.4s, v19.4s, v16.s[3]
+	WORD $0x4fb11ba8 // fmla v8.4s, v29.4s, v17.s[3]
+	WORD $0x4fb11bc9 // fmla v9.4s, v30.4s, v17.s[3]
+	WORD $0x4fb11a4a // fmla v10.4s, v18.4s, v17.s[3]
+	WORD $0x4fb11a6b // fmla v11.4s, v19.4s, v17.s[3]
+	FLDPQ 192(R10), (F20, F21)
+	FLDPQ 224(R10), (F22, F23)
+	WORD $0x4fb01a84 // fmla v4.4s, v20.4s, v16.s[3]
+	WORD $0x4fb01aa5 // fmla v5.4s, v21.4s, v16.s[3]
+	WORD $0x4fb01ac6 // fmla v6.4s, v22.4s, v16.s[3]
+	WORD $0x4fb01ae7 // fmla v7.4s, v23.4s, v16.s[3]
+	WORD $0x4fb11a8c // fmla v12.4s, v20.4s, v17.s[3]
+	WORD $0x4fb11aad // fmla v13.4s, v21.4s, v17.s[3]
+	WORD $0x4fb11ace // fmla v14.4s, v22.4s, v17.s[3]
+	WORD $0x4fb11aef // fmla v15.4s, v23.4s, v17.s[3]
+	FMOVQ 16(R1), F16
+	FMOVQ 16(R2), F17
+	FLDPQ 256(R5), (F24, F25)
+	FLDPQ 288(R5), (F26, F27)
+	WORD $0x4f901300 // fmla v0.4s, v24.4s, v16.s[0]
+	WORD $0x4f901321 // fmla v1.4s, v25.4s, v16.s[0]
+	WORD $0x4f901342 // fmla v2.4s, v26.4s, v16.s[0]
+	WORD $0x4f901363 // fmla v3.4s, v27.4s, v16.s[0]
+	WORD $0x4f911308 // fmla v8.4s, v24.4s, v17.s[0]
+	WORD $0x4f911329 // fmla v9.4s, v25.4s, v17.s[0]
+	WORD $0x4f91134a // fmla v10.4s, v26.4s, v17.s[0]
+	WORD $0x4f91136b // fmla v11.4s, v27.4s, v17.s[0]
+	FLDPQ 256(R10), (F28, F29)
+	FLDPQ 288(R10), (F30, F18)
+	WORD $0x4f901384 // fmla v4.4s, v28.4s, v16.s[0]
+	WORD $0x4f9013a5 // fmla v5.4s, v29.4s, v16.s[0]
+	WORD $0x4f9013c6 // fmla v6.4s, v30.4s, v16.s[0]
+	WORD $0x4f901247 // fmla v7.4s, v18.4s, v16.s[0]
+	WORD $0x4f91138c // fmla v12.4s, v28.4s, v17.s[0]
+	WORD $0x4f9113ad // fmla v13.4s, v29.4s, v17.s[0]
+	WORD $0x4f9113ce // fmla v14.4s, v30.4s, v17.s[0]
+	WORD $0x4f91124f // fmla v15.4s, v18.4s, v17.s[0]
+	FLDPQ 320(R5), (F19, F20)
+	FLDPQ 352(R5), (F21, F22)
+	WORD $0x4fb01260 // fmla v0.4s, v19.4s, v16.s[1]
+	WORD $0x4fb01281 // fmla v1.4s, v20.4s, v16.s[1]
+	WORD $0x4fb012a2 // fmla v2.4s, v21.4s, v16.s[1]
+	WORD $0x4fb012c3 // fmla v3.4s, v22.4s, v16.s[1]
+	WORD $0x4fb11268 // fmla v8.4s, v19.4s, v17.s[1]
+	WORD $0x4fb11289 // fmla v9.4s, v20.4s, v17.s[1]
+	WORD $0x4fb112aa // fmla v10.4s, v21.4s, v17.s[1]
+	WORD $0x4fb112cb // fmla v11.4s, v22.4s, v17.s[1]
+	FLDPQ 320(R10), (F23, F24)
+	FLDPQ 352(R10), (F25, F26)
+	WORD $0x4fb012e4 // fmla v4.4s, v23.4s, v16.s[1]
+	WORD $0x4fb01305 // fmla v5.4s, v24.4s, v16.s[1]
+	WORD $0x4fb01326 // fmla v6.4s, v25.4s, v16.s[1]
+	WORD $0x4fb01347 // fmla v7.4s, v26.4s, v16.s[1]
+	WORD $0x4fb112ec // fmla v12.4s, v23.4s, v17.s[1]
+	WORD $0x4fb1130d // fmla v13.4s, v24.4s, v17.s[1]
+	WORD $0x4fb1132e // fmla v14.4s, v25.4s, v17.s[1]
+	WORD $0x4fb1134f // fmla v15.4s, v26.4s, v17.s[1]
+	FLDPQ 384(R5), (F27, F28)
+	FLDPQ 416(R5), (F29, F30)
+	WORD $0x4f901b60 // fmla v0.4s, v27.4s, v16.s[2]
+	WORD $0x4f901b81 // fmla v1.4s, v28.4s, v16.s[2]
+	WORD $0x4f901ba2 // fmla v2.4s, v29.4s, v16.s[2]
+	WORD $0x4f901bc3 // fmla v3.4s, v30.4s, v16.s[2]
+	WORD $0x4f911b68 // fmla v8.4s, v27.4s, v17.s[2]
+	WORD $0x4f911b89 // fmla v9.4s, v28.4s, v17.s[2]
+	WORD $0x4f911baa // fmla v10.4s, v29.4s, v17.s[2]
+	WORD $0x4f911bcb // fmla v11.4s, v30.4s, v17.s[2]
+	FLDPQ 384(R10), (F18, F19)
+	FLDPQ 416(R10), (F20, F21)
+	WORD $0x4f901a44 // fmla v4.4s, v18.4s, v16.s[2]
+	WORD $0x4f901a65 // fmla v5.4s, v19.4s, v16.s[2]
+	WORD $0x4f901a86 // fmla v6.4s, v20.4s, v16.s[2]
+	WORD $0x4f901aa7 // fmla v7.4s, v21.4s, v16.s[2]
+	WORD $0x4f911a4c // fmla v12.4s, v18.4s, v17.s[2]
+	WORD $0x4f911a6d // fmla v13.4s, v19.4s, v17.s[2]
+	WORD $0x4f911a8e // fmla v14.4s, v20.4s, v17.s[2]
+	WORD $0x4f911aaf // fmla v15.4s, v21.4s, v17.s[2]
+	FLDPQ 448(R5), (F22, F23)
+	FLDPQ 480(R5), (F24, F25)
+	WORD $0x4fb01ac0 // fmla v0.4s, v22.4s, v16.s[3]
+	WORD $0x4fb01ae1 // fmla v1.4s, v23.4s, v16.s[3]
+	WORD $0x4fb01b02 // fmla v2.4s, v24.4s, v16.s[3]
+	WORD $0x4fb01b23 // fmla v3.4s, v25.4s, v16.s[3]
+	WORD $0x4fb11ac8 // fmla v8.4s, v22.4s, v17.s[3]
+	WORD $0x4fb11ae9 // fmla v9.4s, v23.4s, v17.s[3]
+	WORD $0x4fb11b0a // fmla v10.4s, v24.4s, v17.s[3]
+	WORD $0x4fb11b2b // fmla v11.4s, v25.4s, v17.s[3]
+	FLDPQ 448(R10), (F26, F27)
+	FLDPQ 480(R10), (F28, F29)
+	WORD $0x4fb01b44 // fmla v4.4s, v26.4s, v16.s[3]
+	WORD $0x4fb01b65 // fmla v5.4s, v27.4s, v16.s[3]
+	WORD $0x4fb01b86 // fmla v6.4s, v28.4s, v16.s[3]
+	WORD $0x4fb01ba7 // fmla v7.4s, v29.4s, v16.s[3]
+	WORD $0x4fb11b4c // fmla v12.4s, v26.4s, v17.s[3]
+	WORD $0x4fb11b6d // fmla v13.4s, v27.4s, v17.s[3]
+	WORD $0x4fb11b8e // fmla v14.4s, v28.4s, v17.s[3]
+	WORD $0x4fb11baf // fmla v15.4s, v29.4s, v17.s[3]
+	ADD $512, R10
+	ADD $512, R11
+	ADD $512, R12
+	ADD $32, R1
+	ADD $32, R2
+	ADD $512, R5
+	SUBS $8, R0
+	BNE loop
+	FSTPQ (F0, F1), 0(R6)
+	FSTPQ (F2, F3), 32(R6)
+	FSTPQ (F4, F5), 64(R6)
+	FSTPQ (F6, F7), 96(R6)
+	ADD R8, R6
+	FSTPQ (F8, F9), 0(R6)
+	FSTPQ (F10, F11), 32(R6)
+	FSTPQ (F12, F13), 64(R6)
+	FSTPQ (F14, F15), 96(R6)
+	RET
+
 // func f16x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 TEXT ·f16x1(SB), NOSPLIT, $0-56
 	MOVD n+0(FP), R0
@@ -1266,6 +1666,486 @@ loop:
 	ADD R8, R6
 	FSTPQ (F12, F13), 0(R6)
 	FSTPQ (F14, F15), 32(R6)
+	RET
+
+// func f16x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+TEXT ·f16x1x2(SB), NOSPLIT, $0-72
+	MOVD n+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD w+16(FP), R5
+	MOVD c+24(FP), R6
+	MOVD lda+32(FP), R7
+	MOVD ldc+40(FP), R8
+	MOVD acc+48(FP), R9
+	MOVD next+56(FP), R10
+	MOVD ahead+64(FP), R11
+	ADD R5, R10
+	ADD R11, R10, R12
+	ADD R5, R11
+	WORD $0x4f000400 // movi v0.4s, #0x0
+	WORD $0x4f000401 // movi v1.4s, #0x0
+	WORD $0x4f000402 // movi v2.4s, #0x0
+	WORD $0x4f000403 // movi v3.4s, #0x0
+	WORD $0x4f000404 // movi v4.4s, #0x0
+	WORD $0x4f000405 // movi v5.4s, #0x0
+	WORD $0x4f000406 // movi v6.4s, #0x0
+	WORD $0x4f000407 // movi v7.4s, #0x0
+	CBZ R9, start
+	MOVD R6, R9
+	FLDPQ 0(R9), (F0, F1)
+	FLDPQ 32(R9), (F2, F3)
+	FLDPQ 64(R9), (F4, F5)
+	FLDPQ 96(R9), (F6, F7)
+start:
+loop:
+	PRFM 0(R11), PLDL2KEEP
+	PRFM 0(R12), PLDL2KEEP
+	PRFM 64(R11), PLDL2KEEP
+	PRFM 64(R12), PLDL2KEEP
+	PRFM 128(R11), PLDL2KEEP
+	PRFM 128(R12), PLDL2KEEP
+	PRFM 192(R11), PLDL2KEEP
+	PRFM 192(R12), PLDL2KEEP
+	FMOVQ 0(R1), F8
+	FLDPQ 0(R5), (F10, F12)
+	WORD $0x0e217949 // fcvtl v9.4s, v10.4h
+	WORD $0x4e21794a // fcvtl2 v10.4s, v10.8h
+	WORD $0x0e21798b // fcvtl v11.4s, v12.4h
+	WORD $0x4e21798c // fcvtl2 v12.4s, v12.8h
+	WORD $0x4f881120 // fmla v0.4s, v9.4s, v8.s[0]
+	WORD $0x4f881141 // fmla v1.4s, v10.4s, v8.s[0]
+	WORD $0x4f881162 // fmla v2.4s, v11.4s, v8.s[0]
+	WORD $0x4f881183 // fmla v3.4s, v12.4s, v8.s[0]
+	FLDPQ 0(R10), (F14, F16)
+	WORD $0x0e2179cd // fcvtl v13.4s, v14.4h
+	WORD $0x4e2179ce // fcvtl2 v14.4s, v14.8h
+	WORD $0x0e217a0f // fcvtl v15.4s, v16.4h
+	WORD $0x4e217a10 // fcvtl2 v16.4s, v16.8h
+	WORD $0x4f8811a4 // fmla v4.4s, v13.4s, v8.s[0]
+	WORD $0x4f8811c5 // fmla v5.4s, v14.4s, v8.s[0]
+	WORD $0x4f8811e6 // fmla v6.4s, v15.4s, v8.s[0]
+	WORD $0x4f881207 // fmla v7.4s, v16.4s, v8.s[0]
+	FLDPQ 32(R5), (F18, F20)
+	WORD $0x0e217a51 // fcvtl v17.4s, v18.4h
+	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
+	WORD $0x0e217a93 // fcvtl v19.4s, v20.4h
+	WORD $0x4e217a94 // fcvtl2 v20.4s, v20.8h
+	WORD $0x4fa81220 // fmla v0.4s, v17.4s, v8.s[1]
+	WORD $0x4fa81241 // fmla v1.4s, v18.4s, v8.s[1]
+	WORD $0x4fa81262 // fmla v2.4s, v19.4s, v8.s[1]
+	WORD $0x4fa81283 // fmla v3.4s, v20.4s, v8.s[1]
+	FLDPQ 32(R10), (F22, F24)
+	WORD $0x0e217ad5 // fcvtl v21.4s, v22.4h
+	WORD $0x4e217ad6 // fcvtl2 v22.4s, v22.8h
+	WORD $0x0e217b17 // fcvtl v23.4s, v24.4h
+	WORD $0x4e217b18 // fcvtl2 v24.4s, v24.8h
+	WORD $0x4fa812a4 // fmla v4.4s, v21.4s, v8.s[1]
+	WORD $0x4fa812c5 // fmla v5.4s, v22.4s, v8.s[1]
+	WORD $0x4fa812e6 // fmla v6.4s, v23.4s, v8.s[1]
+	WORD $0x4fa81307 // fmla v7.4s, v24.4s, v8.s[1]
+	FLDPQ 64(R5), (F26, F28)
+	WORD $0x0e217b59 // fcvtl v25.4s, v26.4h
+	WORD $0x4e217b5a // fcvtl2 v26.4s, v26.8h
+	WORD $0x0e217b9b // fcvtl v27.4s, v28.4h
+	WORD $0x4e217b9c // fcvtl2 v28.4s, v28.8h
+	WORD $0x4f881b20 // fmla v0.4s, v25.4s, v8.s[2]
+	WORD $0x4f881b41 // fmla v1.4s, v26.4s, v8.s[2]
+	WORD $0x4f881b62 // fmla v2.4s, v27.4s, v8.s[2]
+	WORD $0x4f881b83 // fmla v3.4s, v28.4s, v8.s[2]
+	FLDPQ 64(R10), (F30, F10)
+	WORD $0x0e217bdd // fcvtl v29.4s, v30.4h
+	WORD $0x4e217bde // fcvtl2 v30.4s, v30.8h
+	WORD $0x0e217949 // fcvtl v9.4s, v10.4h
+	WORD $0x4e21794a // fcvtl2 v10.4s, v10.8h
+	WORD $0x4f881ba4 // fmla v4.4s, v29.4s, v8.s[2]
+	WORD $0x4f881bc5 // fmla v5.4s, v30.4s, v8.s[2]
+	WORD $0x4f881926 // fmla v6.4s, v9.4s, v8.s[2]
+	WORD $0x4f881947 // fmla v7.4s, v10.4s, v8.s[2]
+	FLDPQ 96(R5), (F12, F14)
+	WORD $0x0e21798b // fcvtl v11.4s, v12.4h
+	WORD $0x4e21798c // fcvtl2 v12.4s, v12.8h
+	WORD $0x0e2179cd // fcvtl v13.4s, v14.4h
+	WORD $0x4e2179ce // fcvtl2 v14.4s, v14.8h
+	WORD $0x4fa81960 // fmla v0.4s, v11.4s, v8.s[3]
+	WORD $0x4fa81981 // fmla v1.4s, v12.4s, v8.s[3]
+	WORD $0x4fa819a2 // fmla v2.4s, v13.4s, v8.s[3]
+	WORD $0x4fa819c3 // fmla v3.4s, v14.4s, v8.s[3]
+	FLDPQ 96(R10), (F16, F18)
+	WORD $0x0e217a0f // fcvtl v15.4s, v16.4h
+	WORD $0x4e217a10 // fcvtl2 v16.4s, v16.8h
+	WORD $0x0e217a51 // fcvtl v17.4s, v18.4h
+	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
+	WORD $0x4fa819e4 // fmla v4.4s, v15.4s, v8.s[3]
+	WORD $0x4fa81a05 // fmla v5.4s, v16.4s, v8.s[3]
+	WORD $0x4fa81a26 // fmla v6.4s, v17.4s, v8.s[3]
+	WORD $0x4fa81a47 // fmla v7.4s, v18.4s, v8.s[3]
+	FMOVQ 16(R1), F8
+	FLDPQ 128(R5), (F20, F22)
+	WORD $0x0e217a93 // fcvtl v19.4s, v20.4h
+	WORD $0x4e217a94 // fcvtl2 v20.4s, v20.8h
+	WORD $0x0e217ad5 // fcvtl v21.4s, v22.4h
+	WORD $0x4e217ad6 // fcvtl2 v22.4s, v22.8h
+	WORD $0x4f881260 // fmla v0.4s, v19.4s, v8.s[0]
+	WORD $0x4f881281 // fmla v1.4s, v20.4s, v8.s[0]
+	WORD $0x4f8812a2 // fmla v2.4s, v21.4s, v8.s[0]
+	WORD $0x4f8812c3 // fmla v3.4s, v22.4s, v8.s[0]
+	FLDPQ 128(R10), (F24, F26)
+	WORD $0x0e217b17 // fcvtl v23.4s, v24.4h
+	WORD $0x4e217b18 // fcvtl2 v24.4s, v24.8h
+	WORD $0x0e217b59 // fcvtl v25.4s, v26.4h
+	WORD $0x4e217b5a // fcvtl2 v26.4s, v26.8h
+	WORD $0x4f8812e4 // fmla v4.4s, v23.4s, v8.s[0]
+	WORD $0x4f881305 // fmla v5.4s, v24.4s, v8.s[0]
+	WORD $0x4f881326 // fmla v6.4s, v25.4s, v8.s[0]
+	WORD $0x4f881347 // fmla v7.4s, v26.4s, v8.s[0]
+	FLDPQ 160(R5), (F28, F30)
+	WORD $0x0e217b9b // fcvtl v27.4s, v28.4h
+	WORD $0x4e217b9c // fcvtl2 v28.4s, v28.8h
+	WORD $0x0e217bdd // fcvtl v29.4s, v30.4h
+	WORD $0x4e217bde // fcvtl2 v30.4s, v30.8h
+	WORD $0x4fa81360 // fmla v0.4s, v27.4s, v8.s[1]
+	WORD $0x4fa81381 // fmla v1.4s, v28.4s, v8.s[1]
+	WORD $0x4fa813a2 // fmla v2.4s, v29.4s, v8.s[1]
+	WORD $0x4fa813c3 // fmla v3.4s, v30.4s, v8.s[1]
+	FLDPQ 160(R10), (F10, F12)
+	WORD $0x0e217949 // fcvtl v9.4s, v10.4h
+	WORD $0x4e21794a // fcvtl2 v10.4s, v10.8h
+	WORD $0x0e21798b // fcvtl v11.4s, v12.4h
+	WORD $0x4e21798c // fcvtl2 v12.4s, v12.8h
+	WORD $0x4fa81124 // fmla v4.4s, v9.4s, v8.s[1]
+	WORD $0x4fa81145 // fmla v5.4s, v10.4s, v8.s[1]
+	WORD $0x4fa81166 // fmla v6.4s, v11.4s, v8.s[1]
+	WORD $0x4fa81187 // fmla v7.4s, v12.4s, v8.s[1]
+	FLDPQ 192(R5), (F14, F16)
+	WORD $0x0e2179cd // fcvtl v13.4s, v14.4h
+	WORD $0x4e2179ce // fcvtl2 v14.4s, v14.8h
+	WORD $0x0e217a0f // fcvtl v15.4s, v16.4h
+	WORD $0x4e217a10 // fcvtl2 v16.4s, v16.8h
+	WORD $0x4f8819a0 // fmla v0.4s, v13.4s, v8.s[2]
+	WORD $0x4f8819c1 // fmla v1.4s, v14.4s, v8.s[2]
+	WORD $0x4f8819e2 // fmla v2.4s, v15.4s, v8.s[2]
+	WORD $0x4f881a03 // fmla v3.4s, v16.4s, v8.s[2]
+	FLDPQ 192(R10), (F18, F20)
+	WORD $0x0e217a51 // fcvtl v17.4s, v18.4h
+	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
+	WORD $0x0e217a93 // fcvtl v19.4s, v20.4h
+	WORD $0x4e217a94 // fcvtl2 v20.4s, v20.8h
+	WORD $0x4f881a24 // fmla v4.4s, v17.4s, v8.s[2]
+	WORD $0x4f881a45 // fmla v5.4s, v18.4s, v8.s[2]
+	WORD $0x4f881a66 // fmla v6.4s, v19.4s, v8.s[2]
+	WORD $0x4f881a87 // fmla v7.4s, v20.4s, v8.s[2]
+	FLDPQ 224(R5), (F22, F24)
+	WORD $0x0e217ad5 // fcvtl v21.4s, v22.4h
+	WORD $0x4e217ad6 // fcvtl2 v22.4s, v22.8h
+	WORD $0x0e217b17 // fcvtl v23.4s, v24.4h
+	WORD $0x4e217b18 // fcvtl2 v24.4s, v24.8h
+	WORD $0x4fa81aa0 // fmla v0.4s, v21.4s, v8.s[3]
+	WORD $0x4fa81ac1 // fmla v1.4s, v22.4s, v8.s[3]
+	WORD $0x4fa81ae2 // fmla v2.4s, v23.4s, v8.s[3]
+	WORD $0x4fa81b03 // fmla v3.4s, v24.4s, v8.s[3]
+	FLDPQ 224(R10), (F26, F28)
+	WORD $0x0e217b59 // fcvtl v25.4s, v26.4h
+	WORD $0x4e217b5a // fcvtl2 v26.4s, v26.8h
+	WORD $0x0e217b9b // fcvtl v27.4s, v28.4h
+	WORD $0x4e217b9c // fcvtl2 v28.4s, v28.8h
+	WORD $0x4fa81b24 // fmla v4.4s, v25.4s, v8.s[3]
+	WORD $0x4fa81b45 // fmla v5.4s, v26.4s, v8.s[3]
+	WORD $0x4fa81b66 // fmla v6.4s, v27.4s, v8.s[3]
+	WORD $0x4fa81b87 // fmla v7.4s, v28.4s, v8.s[3]
+	ADD $256, R10
+	ADD $256, R11
+	ADD $256, R12
+	ADD $32, R1
+	ADD $256, R5
+	SUBS $8, R0
+	BNE loop
+	FSTPQ (F0, F1), 0(R6)
+	FSTPQ (F2, F3), 32(R6)
+	FSTPQ (F4, F5), 64(R6)
+	FSTPQ (F6, F7), 96(R6)
+	RET
+
+// func f16x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+TEXT ·f16x2x2(SB), NOSPLIT, $0-72
+	MOVD n+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD w+16(FP), R5
+	MOVD c+24(FP), R6
+	MOVD lda+32(FP), R7
+	MOVD ldc+40(FP), R8
+	MOVD acc+48(FP), R9
+	MOVD next+56(FP), R10
+	MOVD ahead+64(FP), R11
+	ADD R5, R10
+	ADD R11, R10, R12
+	ADD R5, R11
+	ADD R7, R1, R2
+	WORD $0x4f000400 // movi v0.4s, #0x0
+	WORD $0x4f000401 // movi v1.4s, #0x0
+	WORD $0x4f000402 // movi v2.4s, #0x0
+	WORD $0x4f000403 // movi v3.4s, #0x0
+	WORD $0x4f000404 // movi v4.4s, #0x0
+	WORD $0x4f000405 // movi v5.4s, #0x0
+	WORD $0x4f000406 // movi v6.4s, #0x0
+	WORD $0x4f000407 // movi v7.4s, #0x0
+	WORD $0x4f000408 // movi v8.4s, #0x0
+	WORD $0x4f000409 // movi v9.4s, #0x0
+	WORD $0x4f00040a // movi v10.4s, #0x0
+	WORD $0x4f00040b // movi v11.4s, #0x0
+	WORD $0x4f00040c // movi v12.4s, #0x0
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4f00040f // movi v15.4s, #0x0
+	CBZ R9, start
+	MOVD R6, R9
+	FLDPQ 0(R9), (F0, F1)
+	FLDPQ 32(R9), (F2, F3)
+	FLDPQ 64(R9), (F4, F5)
+	FLDPQ 96(R9), (F6, F7)
+	ADD R8, R9
+	FLDPQ 0(R9), (F8, F9)
+	FLDPQ 32(R9), (F10, F11)
+	FLDPQ 64(R9), (F12, F13)
+	FLDPQ 96(R9), (F14, F15)
+start:
+loop:
+	PRFM 0(R11), PLDL2KEEP
+	PRFM 0(R12), PLDL2KEEP
+	PRFM 64(R11), PLDL2KEEP
+	PRFM 64(R12), PLDL2KEEP
+	PRFM 128(R11), PLDL2KEEP
+	PRFM 128(R12), PLDL2KEEP
+	PRFM 192(R11), PLDL2KEEP
+	PRFM 192(R12), PLDL2KEEP
+	FMOVQ 0(R1), F16
+	FMOVQ 0(R2), F17
+	FLDPQ 0(R5), (F19, F21)
+	WORD $0x0e217a72 // fcvtl v18.4s, v19.4h
+	WORD $0x4e217a73 // fcvtl2 v19.4s, v19.8h
+	WORD $0x0e217ab4 // fcvtl v20.4s, v21.4h
+	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
+	WORD $0x4f901240 // fmla v0.4s, v18.4s, v16.s[0]
+	WORD $0x4f901261 // fmla v1.4s, v19.4s, v16.s[0]
+	WORD $0x4f901282 // fmla v2.4s, v20.4s, v16.s[0]
+	WORD $0x4f9012a3 // fmla v3.4s, v21.4s, v16.s[0]
+	WORD $0x4f911248 // fmla v8.4s, v18.4s, v17.s[0]
+	WORD $0x4f911269 // fmla v9.4s, v19.4s, v17.s[0]
+	WORD $0x4f91128a // fmla v10.4s, v20.4s, v17.s[0]
+	WORD $0x4f9112ab // fmla v11.4s, v21.4s, v17.s[0]
+	FLDPQ 0(R10), (F23, F25)
+	WORD $0x0e217af6 // fcvtl v22.4s, v23.4h
+	WORD $0x4e217af7 // fcvtl2 v23.4s, v23.8h
+	WORD $0x0e217b38 // fcvtl v24.4s, v25.4h
+	WORD $0x4e217b39 // fcvtl2 v25.4s, v25.8h
+	WORD $0x4f9012c4 // fmla v4.4s, v22.4s, v16.s[0]
+	WORD $0x4f9012e5 // fmla v5.4s, v23.4s, v16.s[0]
+	WORD $0x4f901306 // fmla v6.4s, v24.4s, v16.s[0]
+	WORD $0x4f901327 // fmla v7.4s, v25.4s, v16.s[0]
+	WORD $0x4f9112cc // fmla v12.4s, v22.4s, v17.s[0]
+	WORD $0x4f9112ed // fmla v13.4s, v23.4s, v17.s[0]
+	WORD $0x4f91130e // fmla v14.4s, v24.4s, v17.s[0]
+	WORD $0x4f91132f // fmla v15.4s, v25.4s, v17.s[0]
+	FLDPQ 32(R5), (F27, F29)
+	WORD $0x0e217b7a // fcvtl v26.4s, v27.4h
+	WORD $0x4e217b7b // fcvtl2 v27.4s, v27.8h
+	WORD $0x0e217bbc // fcvtl v28.4s, v29.4h
+	WORD $0x4e217bbd // fcvtl2 v29.4s, v29.8h
+	WORD $0x4fb01340 // fmla v0.4s, v26.4s, v16.s[1]
+	WORD $0x4fb01361 // fmla v1.4s, v27.4s, v16.s[1]
+	WORD $0x4fb01382 // fmla v2.4s, v28.4s, v16.s[1]
+	WORD $0x4fb013a3 // fmla v3.4s, v29.4s, v16.s[1]
+	WORD $0x4fb11348 // fmla v8.4s, v26.4s, v17.s[1]
+	WORD $0x4fb11369 // fmla v9.4s, v27.4s, v17.s[1]
+	WORD $0x4fb1138a // fmla v10.4s, v28.4s, v17.s[1]
+	WORD $0x4fb113ab // fmla v11.4s, v29.4s, v17.s[1]
+	FLDPQ 32(R10), (F18, F20)
+	WORD $0x0e217a5e // fcvtl v30.4s, v18.4h
+	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
+	WORD $0x0e217a93 // fcvtl v19.4s, v20.4h
+	WORD $0x4e217a94 // fcvtl2 v20.4s, v20.8h
+	WORD $0x4fb013c4 // fmla v4.4s, v30.4s, v16.s[1]
+	WORD $0x4fb01245 // fmla v5.4s, v18.4s, v16.s[1]
+	WORD $0x4fb01266 // fmla v6.4s, v19.4s, v16.s[1]
+	WORD $0x4fb01287 // fmla v7.4s, v20.4s, v16.s[1]
+	WORD $0x4fb113cc // fmla v12.4s, v30.4s, v17.s[1]
+	WORD $0x4fb1124d // fmla v13.4s, v18.4s, v17.s[1]
+	WORD $0x4fb1126e // fmla v14.4s, v19.4s, v17.s[1]
+	WORD $0x4fb1128f // fmla v15.4s, v20.4s, v17.s[1]
+	FLDPQ 64(R5), (F22, F24)
+	WORD $0x0e217ad5 // fcvtl v21.4s, v22.4h
+	WORD $0x4e217ad6 // fcvtl2 v22.4s, v22.8h
+	WORD $0x0e217b17 // fcvtl v23.4s, v24.4h
+	WORD $0x4e217b18 // fcvtl2 v24.4s, v24.8h
+	WORD $0x4f901aa0 // fmla v0.4s, v21.4s, v16.s[2]
+	WORD $0x4f901ac1 // fmla v1.4s, v22.4s, v16.s[2]
+	WORD $0x4f901ae2 // fmla v2.4s, v23.4s, v16.s[2]
+	WORD $0x4f901b03 // fmla v3.4s, v24.4s, v16.s[2]
+	WORD $0x4f911aa8 // fmla v8.4s, v21.4s, v17.s[2]
+	WORD $0x4f911ac9 // fmla v9.4s, v22.4s, v17.s[2]
+	WORD $0x4f911aea // fmla v10.4s, v23.4s, v17.s[2]
+	WORD $0x4f911b0b // fmla v11.4s, v24.4s, v17.s[2]
+	FLDPQ 64(R10), (F26, F28)
+	WORD $0x0e217b59 // fcvtl v25.4s, v26.4h
+	WORD $0x4e217b5a // fcvtl2 v26.4s, v26.8h
+	WORD $0x0e217b9b // fcvtl v27.4s, v28.4h
+	WORD $0x4e217b9c // fcvtl2 v28.4s, v28.8h
+	WORD $0x4f901b24 // fmla v4.4s, v25.4s, v16.s[2]
+	WORD $0x4f901b45 // fmla v5.4s, v26.4s, v16.s[2]
+	WORD $0x4f901b66 // fmla v6.4s, v27.4s, v16.s[2]
+	WORD $0x4f901b87 // fmla v7.4s, v28.4s, v16.s[2]
+	WORD $0x4f911b2c // fmla v12.4s, v25.4s, v17.s[2]
+	WORD $0x4f911b4d // fmla v13.4s, v26.4s, v17.s[2]
+	WORD $0x4f911b6e // fmla v14.4s, v27.4s, v17.s[2]
+	WORD $0x4f911b8f // fmla v15.4s, v28.4s, v17.s[2]
+	FLDPQ 96(R5), (F30, F19)
+	WORD $0x0e217bdd // fcvtl v29.4s, v30.4h
+	WORD $0x4e217bde // fcvtl2 v30.4s, v30.8h
+	WORD $0x0e217a72 // fcvtl v18.4s, v19.4h
+	WORD $0x4e217a73 // fcvtl2 v19.4s, v19.8h
+	WORD $0x4fb01ba0 // fmla v0.4s, v29.4s, v16.s[3]
+	WORD $0x4fb01bc1 // fmla v1.4s, v30.4s, v16.s[3]
+	WORD $0x4fb01a42 // fmla v2.4s, v18.4s, v16.s[3]
+	WORD $0x4fb01a63 // fmla v3.4s, v19.4s, v16.s[3]
+	WORD $0x4fb11ba8 // fmla v8.4s, v29.4s, v17.s[3]
+	WORD $0x4fb11bc9 // fmla v9.4s, v30.4s, v17.s[3]
+	WORD $0x4fb11a4a // fmla v10.4s, v18.4s, v17.s[3]
+	WORD $0x4fb11a6b // fmla v11.4s, v19.4s, v17.s[3]
+	FLDPQ 96(R10), (F21, F23)
+	WORD $0x0e217ab4 // fcvtl v20.4s, v21.4h
+	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
+	WORD $0x0e217af6 // fcvtl v22.4s, v23.4h
+	WORD $0x4e217af7 // fcvtl2 v23.4s, v23.8h
+	WORD $0x4fb01a84 // fmla v4.4s, v20.4s, v16.s[3]
+	WORD $0x4fb01aa5 // fmla v5.4s, v21.4s, v16.s[3]
+	WORD $0x4fb01ac6 // fmla v6.4s, v22.4s, v16.s[3]
+	WORD $0x4fb01ae7 // fmla v7.4s, v23.4s, v16.s[3]
+	WORD $0x4fb11a8c // fmla v12.4s, v20.4s, v17.s[3]
+	WORD $0x4fb11aad // fmla v13.4s, v21.4s, v17.s[3]
+	WORD $0x4fb11ace // fmla v14.4s, v22.4s, v17.s[3]
+	WORD $0x4fb11aef // fmla v15.4s, v23.4s, v17.s[3]
+	FMOVQ 16(R1), F16
+	FMOVQ 16(R2), F17
+	FLDPQ 128(R5), (F25, F27)
+	WORD $0x0e217b38 // fcvtl v24.4s, v25.4h
+	WORD $0x4e217b39 // fcvtl2 v25.4s, v25.8h
+	WORD $0x0e217b7a // fcvtl v26.4s, v27.4h
+	WORD $0x4e217b7b // fcvtl2 v27.4s, v27.8h
+	WORD $0x4f901300 // fmla v0.4s, v24.4s, v16.s[0]
+	WORD $0x4f901321 // fmla v1.4s, v25.4s, v16.s[0]
+	WORD $0x4f901342 // fmla v2.4s, v26.4s, v16.s[0]
+	WORD $0x4f901363 // fmla v3.4s, v27.4s, v16.s[0]
+	WORD $0x4f911308 // fmla v8.4s, v24.4s, v17.s[0]
+	WORD $0x4f911329 // fmla v9.4s, v25.4s, v17.s[0]
+	WORD $0x4f91134a // fmla v10.4s, v26.4s, v17.s[0]
+	WORD $0x4f91136b // fmla v11.4s, v27.4s, v17.s[0]
+	FLDPQ 128(R10), (F29, F18)
+	WORD $0x0e217bbc // fcvtl v28.4s, v29.4h
+	WORD $0x4e217bbd // fcvtl2 v29.4s, v29.8h
+	WORD $0x0e217a5e // fcvtl v30.4s, v18.4h
+	WORD $0x4e217a52 // fcvtl2 v18.4s, v18.8h
+	WORD $0x4f901384 // fmla v4.4s, v28.4s, v16.s[0]
+	WORD $0x4f9013a5 // fmla v5.4s, v29.4s, v16.s[0]
+	WORD $0x4f9013c6 // fmla v6.4s, v30.4s, v16.s[0]
+	WORD $0x4f901247 // fmla v7.4s, v18.4s, v16.s[0]
+	WORD $0x4f91138c // fmla v12.4s, v28.4s, v17.s[0]
+	WORD $0x4f9113ad // fmla v13.4s, v29.4s, v17.s[0]
+	WORD $0x4f9113ce // fmla v14.4s, v30.4s, v17.s[0]
+	WORD $0x4f91124f // fmla v15.4s, v18.4s, v17.s[0]
+	FLDPQ 160(R5), (F20, F22)
+	WORD $0x0e217a93 // fcvtl v19.4s, v20.4h
+	WORD $0x4e217a94 // fcvtl2 v20.4s, v20.8h
+	WORD $0x0e217ad5 // fcvtl v21.4s, v22.4h
+	WORD $0x4e217ad6 // fcvtl2 v22.4s, v22.8h
+	WORD $0x4fb01260 // fmla v0.4s, v19.4s, v16.s[1]
+	WORD $0x4fb01281 // fmla v1.4s, v20.4s, v16.s[1]
+	WORD $0x4fb012a2 // fmla v2.4s, v21.4s, v16.s[1]
+	WORD $0x4fb012c3 // fmla v3.4s, v22.4s, v16.s[1]
+	WORD $0x4fb11268 // fmla v8.4s, v19.4s, v17.s[1]
+	WORD $0x4fb11289 // fmla v9.4s, v20.4s, v17.s[1]
+	WORD $0x4fb112aa // fmla v10.4s, v21.4s, v17.s[1]
+	WORD $0x4fb112cb // fmla v11.4s, v22.4s, v17.s[1]
+	FLDPQ 160(R10), (F24, F26)
+	WORD $0x0e217b17 // fcvtl v23.4s, v24.4h
+	WORD $0x4e217b18 // fcvtl2 v24.4s, v24.8h
+	WORD $0x0e217b59 // fcvtl v25.4s, v26.4h
+	WORD $0x4e217b5a // fcvtl2 v26.4s, v26.8h
+	WORD $0x4fb012e4 // fmla v4.4s, v23.4s, v16.s[1]
+	WORD $0x4fb01305 // fmla v5.4s, v24.4s, v16.s[1]
+	WORD $0x4fb01326 // fmla v6.4s, v25.4s, v16.s[1]
+	WORD $0x4fb01347 // fmla v7.4s, v26.4s, v16.s[1]
+	WORD $0x4fb112ec // fmla v12.4s, v23.4s, v17.s[1]
+	WORD $0x4fb1130d // fmla v13.4s, v24.4s, v17.s[1]
+	WORD $0x4fb1132e // fmla v14.4s, v25.4s, v17.s[1]
+	WORD $0x4fb1134f // fmla v15.4s, v26.4s, v17.s[1]
+	FLDPQ 192(R5), (F28, F30)
+	WORD $0x0e217b9b // fcvtl v27.4s, v28.4h
+	WORD $0x4e217b9c // fcvtl2 v28.4s, v28.8h
+	WORD $0x0e217bdd // fcvtl v29.4s, v30.4h
+	WORD $0x4e217bde // fcvtl2 v30.4s, v30.8h
+	WORD $0x4f901b60 // fmla v0.4s, v27.4s, v16.s[2]
+	WORD $0x4f901b81 // fmla v1.4s, v28.4s, v16.s[2]
+	WORD $0x4f901ba2 // fmla v2.4s, v29.4s, v16.s[2]
+	WORD $0x4f901bc3 // fmla v3.4s, v30.4s, v16.s[2]
+	WORD $0x4f911b68 // fmla v8.4s, v27.4s, v17.s[2]
+	WORD $0x4f911b89 // fmla v9.4s, v28.4s, v17.s[2]
+	WORD $0x4f911baa // fmla v10.4s, v29.4s, v17.s[2]
+	WORD $0x4f911bcb // fmla v11.4s, v30.4s, v17.s[2]
+	FLDPQ 192(R10), (F19, F21)
+	WORD $0x0e217a72 // fcvtl v18.4s, v19.4h
+	WORD $0x4e217a73 // fcvtl2 v19.4s, v19.8h
+	WORD $0x0e217ab4 // fcvtl v20.4s, v21.4h
+	WORD $0x4e217ab5 // fcvtl2 v21.4s, v21.8h
+	WORD $0x4f901a44 // fmla v4.4s, v18.4s, v16.s[2]
+	WORD $0x4f901a65 // fmla v5.4s, v19.4s, v16.s[2]
+	WORD $0x4f901a86 // fmla v6.4s, v20.4s, v16.s[2]
+	WORD $0x4f901aa7 // fmla v7.4s, v21.4s, v16.s[2]
+	WORD $0x4f911a4c // fmla v12.4s, v18.4s, v17.s[2]
+	WORD $0x4f911a6d // fmla v13.4s, v19.4s, v17.s[2]
+	WORD $0x4f911a8e // fmla v14.4s, v20.4s, v17.s[2]
+	WORD $0x4f911aaf // fmla v15.4s, v21.4s, v17.s[2]
+	FLDPQ 224(R5), (F23, F25)
+	WORD $0x0e217af6 // fcvtl v22.4s, v23.4h
+	WORD $0x4e217af7 // fcvtl2 v23.4s, v23.8h
+	WORD $0x0e217b38 // fcvtl v24.4s, v25.4h
+	WORD $0x4e217b39 // fcvtl2 v25.4s, v25.8h
+	WORD $0x4fb01ac0 // fmla v0.4s, v22.4s, v16.s[3]
+	WORD $0x4fb01ae1 // fmla v1.4s, v23.4s, v16.s[3]
+	WORD $0x4fb01b02 // fmla v2.4s, v24.4s, v16.s[3]
+	WORD $0x4fb01b23 // fmla v3.4s, v25.4s, v16.s[3]
+	WORD $0x4fb11ac8 // fmla v8.4s, v22.4s, v17.s[3]
+	WORD $0x4fb11ae9 // fmla v9.4s, v23.4s, v17.s[3]
+	WORD $0x4fb11b0a // fmla v10.4s, v24.4s, v17.s[3]
+	WORD $0x4fb11b2b // fmla v11.4s, v25.4s, v17.s[3]
+	FLDPQ 224(R10), (F27, F29)
+	WORD $0x0e217b7a // fcvtl v26.4s, v27.4h
+	WORD $0x4e217b7b // fcvtl2 v27.4s, v27.8h
+	WORD $0x0e217bbc // fcvtl v28.4s, v29.4h
+	WORD $0x4e217bbd // fcvtl2 v29.4s, v29.8h
+	WORD $0x4fb01b44 // fmla v4.4s, v26.4s, v16.s[3]
+	WORD $0x4fb01b65 // fmla v5.4s, v27.4s, v16.s[3]
+	WORD $0x4fb01b86 // fmla v6.4s, v28.4s, v16.s[3]
+	WORD $0x4fb01ba7 // fmla v7.4s, v29.4s, v16.s[3]
+	WORD $0x4fb11b4c // fmla v12.4s, v26.4s, v17.s[3]
+	WORD $0x4fb11b6d // fmla v13.4s, v27.4s, v17.s[3]
+	WORD $0x4fb11b8e // fmla v14.4s, v28.4s, v17.s[3]
+	WORD $0x4fb11baf // fmla v15.4s, v29.4s, v17.s[3]
+	ADD $256, R10
+	ADD $256, R11
+	ADD $256, R12
+	ADD $32, R1
+	ADD $32, R2
+	ADD $256, R5
+	SUBS $8, R0
+	BNE loop
+	FSTPQ (F0, F1), 0(R6)
+	FSTPQ (F2, F3), 32(R6)
+	FSTPQ (F4, F5), 64(R6)
+	FSTPQ (F6, F7), 96(R6)
+	ADD R8, R6
+	FSTPQ (F8, F9), 0(R6)
+	FSTPQ (F10, F11), 32(R6)
+	FSTPQ (F12, F13), 64(R6)
+	FSTPQ (F14, F15), 96(R6)
 	RET
 
 // func decodef16(n int, w, dst unsafe.Pointer)
@@ -2022,6 +2902,490 @@ loop:
 	ADD R8, R6
 	FSTPQ (F12, F13), 0(R6)
 	FSTPQ (F14, F15), 32(R6)
+	RET
+
+// func bf16x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+TEXT ·bf16x1x2(SB), NOSPLIT, $0-72
+	MOVD n+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD w+16(FP), R5
+	MOVD c+24(FP), R6
+	MOVD lda+32(FP), R7
+	MOVD ldc+40(FP), R8
+	MOVD acc+48(FP), R9
+	MOVD next+56(FP), R10
+	MOVD ahead+64(FP), R11
+	ADD R5, R10
+	ADD R11, R10, R12
+	ADD R5, R11
+	WORD $0x4f000400 // movi v0.4s, #0x0
+	WORD $0x4f000401 // movi v1.4s, #0x0
+	WORD $0x4f000402 // movi v2.4s, #0x0
+	WORD $0x4f000403 // movi v3.4s, #0x0
+	WORD $0x4f000404 // movi v4.4s, #0x0
+	WORD $0x4f000405 // movi v5.4s, #0x0
+	WORD $0x4f000406 // movi v6.4s, #0x0
+	WORD $0x4f000407 // movi v7.4s, #0x0
+	CBZ R9, start
+	MOVD R6, R9
+	FLDPQ 0(R9), (F0, F1)
+	FLDPQ 32(R9), (F2, F3)
+	FLDPQ 64(R9), (F4, F5)
+	FLDPQ 96(R9), (F6, F7)
+start:
+	MOVD $0xffff0000, R15
+	WORD $0x4e040dff // dup v31.4s, w15
+loop:
+	PRFM 0(R11), PLDL2KEEP
+	PRFM 0(R12), PLDL2KEEP
+	PRFM 64(R11), PLDL2KEEP
+	PRFM 64(R12), PLDL2KEEP
+	PRFM 128(R11), PLDL2KEEP
+	PRFM 128(R12), PLDL2KEEP
+	PRFM 192(R11), PLDL2KEEP
+	PRFM 192(R12), PLDL2KEEP
+	FMOVQ 0(R1), F8
+	FLDPQ 0(R5), (F13, F14)
+	FLDPQ 32(R5), (F15, F16)
+	WORD $0x4f3055a9 // shl v9.4s, v13.4s, #16
+	WORD $0x4e3f1dad // and v13.16b, v13.16b, v31.16b
+	WORD $0x4f3055ca // shl v10.4s, v14.4s, #16
+	WORD $0x4e3f1dce // and v14.16b, v14.16b, v31.16b
+	WORD $0x4f3055eb // shl v11.4s, v15.4s, #16
+	WORD $0x4e3f1def // and v15.16b, v15.16b, v31.16b
+	WORD $0x4f30560c // shl v12.4s, v16.4s, #16
+	WORD $0x4e3f1e10 // and v16.16b, v16.16b, v31.16b
+	WORD $0x4f881120 // fmla v0.4s, v9.4s, v8.s[0]
+	WORD $0x4f881141 // fmla v1.4s, v10.4s, v8.s[0]
+	WORD $0x4f881162 // fmla v2.4s, v11.4s, v8.s[0]
+	WORD $0x4f881183 // fmla v3.4s, v12.4s, v8.s[0]
+	WORD $0x4fa811a0 // fmla v0.4s, v13.4s, v8.s[1]
+	WORD $0x4fa811c1 // fmla v1.4s, v14.4s, v8.s[1]
+	WORD $0x4fa811e2 // fmla v2.4s, v15.4s, v8.s[1]
+	WORD $0x4fa81203 // fmla v3.4s, v16.4s, v8.s[1]
+	FLDPQ 0(R10), (F21, F22)
+	FLDPQ 32(R10), (F23, F24)
+	WORD $0x4f3056b1 // shl v17.4s, v21.4s, #16
+	WORD $0x4e3f1eb5 // and v21.16b, v21.16b, v31.16b
+	WORD $0x4f3056d2 // shl v18.4s, v22.4s, #16
+	WORD $0x4e3f1ed6 // and v22.16b, v22.16b, v31.16b
+	WORD $0x4f3056f3 // shl v19.4s, v23.4s, #16
+	WORD $0x4e3f1ef7 // and v23.16b, v23.16b, v31.16b
+	WORD $0x4f305714 // shl v20.4s, v24.4s, #16
+	WORD $0x4e3f1f18 // and v24.16b, v24.16b, v31.16b
+	WORD $0x4f881224 // fmla v4.4s, v17.4s, v8.s[0]
+	WORD $0x4f881245 // fmla v5.4s, v18.4s, v8.s[0]
+	WORD $0x4f881266 // fmla v6.4s, v19.4s, v8.s[0]
+	WORD $0x4f881287 // fmla v7.4s, v20.4s, v8.s[0]
+	WORD $0x4fa812a4 // fmla v4.4s, v21.4s, v8.s[1]
+	WORD $0x4fa812c5 // fmla v5.4s, v22.4s, v8.s[1]
+	WORD $0x4fa812e6 // fmla v6.4s, v23.4s, v8.s[1]
+	WORD $0x4fa81307 // fmla v7.4s, v24.4s, v8.s[1]
+	FLDPQ 64(R5), (F29, F30)
+	FLDPQ 96(R5), (F9, F10)
+	WORD $0x4f3057b9 // shl v25.4s, v29.4s, #16
+	WORD $0x4e3f1fbd // and v29.16b, v29.16b, v31.16b
+	WORD $0x4f3057da // shl v26.4s, v30.4s, #16
+	WORD $0x4e3f1fde // and v30.16b, v30.16b, v31.16b
+	WORD $0x4f30553b // shl v27.4s, v9.4s, #16
+	WORD $0x4e3f1d29 // and v9.16b, v9.16b, v31.16b
+	WORD $0x4f30555c // shl v28.4s, v10.4s, #16
+	WORD $0x4e3f1d4a // and v10.16b, v10.16b, v31.16b
+	WORD $0x4f881b20 // fmla v0.4s, v25.4s, v8.s[2]
+	WORD $0x4f881b41 // fmla v1.4s, v26.4s, v8.s[2]
+	WORD $0x4f881b62 // fmla v2.4s, v27.4s, v8.s[2]
+	WORD $0x4f881b83 // fmla v3.4s, v28.4s, v8.s[2]
+	WORD $0x4fa81ba0 // fmla v0.4s, v29.4s, v8.s[3]
+	WORD $0x4fa81bc1 // fmla v1.4s, v30.4s, v8.s[3]
+	WORD $0x4fa81922 // fmla v2.4s, v9.4s, v8.s[3]
+	WORD $0x4fa81943 // fmla v3.4s, v10.4s, v8.s[3]
+	FLDPQ 64(R10), (F15, F16)
+	FLDPQ 96(R10), (F17, F18)
+	WORD $0x4f3055eb // shl v11.4s, v15.4s, #16
+	WORD $0x4e3f1def // and v15.16b, v15.16b, v31.16b
+	WORD $0x4f30560c // shl v12.4s, v16.4s, #16
+	WORD $0x4e3f1e10 // and v16.16b, v16.16b, v31.16b
+	WORD $0x4f30562d // shl v13.4s, v17.4s, #16
+	WORD $0x4e3f1e31 // and v17.16b, v17.16b, v31.16b
+	WORD $0x4f30564e // shl v14.4s, v18.4s, #16
+	WORD $0x4e3f1e52 // and v18.16b, v18.16b, v31.16b
+	WORD $0x4f881964 // fmla v4.4s, v11.4s, v8.s[2]
+	WORD $0x4f881985 // fmla v5.4s, v12.4s, v8.s[2]
+	WORD $0x4f8819a6 // fmla v6.4s, v13.4s, v8.s[2]
+	WORD $0x4f8819c7 // fmla v7.4s, v14.4s, v8.s[2]
+	WORD $0x4fa819e4 // fmla v4.4s, v15.4s, v8.s[3]
+	WORD $0x4fa81a05 // fmla v5.4s, v16.4s, v8.s[3]
+	WORD $0x4fa81a26 // fmla v6.4s, v17.4s, v8.s[3]
+	WORD $0x4fa81a47 // fmla v7.4s, v18.4s, v8.s[3]
+	FMOVQ 16(R1), F8
+	FLDPQ 128(R5), (F23, F24)
+	FLDPQ 160(R5), (F25, F26)
+	WORD $0x4f3056f3 // shl v19.4s, v23.4s, #16
+	WORD $0x4e3f1ef7 // and v23.16b, v23.16b, v31.16b
+	WORD $0x4f305714 // shl v20.4s, v24.4s, #16
+	WORD $0x4e3f1f18 // and v24.16b, v24.16b, v31.16b
+	WORD $0x4f305735 // shl v21.4s, v25.4s, #16
+	WORD $0x4e3f1f39 // and v25.16b, v25.16b, v31.16b
+	WORD $0x4f305756 // shl v22.4s, v26.4s, #16
+	WORD $0x4e3f1f5a // and v26.16b, v26.16b, v31.16b
+	WORD $0x4f881260 // fmla v0.4s, v19.4s, v8.s[0]
+	WORD $0x4f881281 // fmla v1.4s, v20.4s, v8.s[0]
+	WORD $0x4f8812a2 // fmla v2.4s, v21.4s, v8.s[0]
+	WORD $0x4f8812c3 // fmla v3.4s, v22.4s, v8.s[0]
+	WORD $0x4fa812e0 // fmla v0.4s, v23.4s, v8.s[1]
+	WORD $0x4fa81301 // fmla v1.4s, v24.4s, v8.s[1]
+	WORD $0x4fa81322 // fmla v2.4s, v25.4s, v8.s[1]
+	WORD $0x4fa81343 // fmla v3.4s, v26.4s, v8.s[1]
+	FLDPQ 128(R10), (F9, F10)
+	FLDPQ 160(R10), (F11, F12)
+	WORD $0x4f30553b // shl v27.4s, v9.4s, #16
+	WORD $0x4e3f1d29 // and v9.16b, v9.16b, v31.16b
+	WORD $0x4f30555c // shl v28.4s, v10.4s, #16
+	WORD $0x4e3f1d4a // and v10.16b, v10.16b, v31.16b
+	WORD $0x4f30557d // shl v29.4s, v11.4s, #16
+	WORD $0x4e3f1d6b // and v11.16b, v11.16b, v31.16b
+	WORD $0x4f30559e // shl v30.4s, v12.4s, #16
+	WORD $0x4e3f1d8c // and v12.16b, v12.16b, v31.16b
+	WORD $0x4f881364 // fmla v4.4s, v27.4s, v8.s[0]
+	WORD $0x4f881385 // fmla v5.4s, v28.4s, v8.s[0]
+	WORD $0x4f8813a6 // fmla v6.4s, v29.4s, v8.s[0]
+	WORD $0x4f8813c7 // fmla v7.4s, v30.4s, v8.s[0]
+	WORD $0x4fa81124 // fmla v4.4s, v9.4s, v8.s[1]
+	WORD $0x4fa81145 // fmla v5.4s, v10.4s, v8.s[1]
+	WORD $0x4fa81166 // fmla v6.4s, v11.4s, v8.s[1]
+	WORD $0x4fa81187 // fmla v7.4s, v12.4s, v8.s[1]
+	FLDPQ 192(R5), (F17, F18)
+	FLDPQ 224(R5), (F19, F20)
+	WORD $0x4f30562d // shl v13.4s, v17.4s, #16
+	WORD $0x4e3f1e31 // and v17.16b, v17.16b, v31.16b
+	WORD $0x4f30564e // shl v14.4s, v18.4s, #16
+	WORD $0x4e3f1e52 // and v18.16b, v18.16b, v31.16b
+	WORD $0x4f30566f // shl v15.4s, v19.4s, #16
+	WORD $0x4e3f1e73 // and v19.16b, v19.16b, v31.16b
+	WORD $0x4f305690 // shl v16.4s, v20.4s, #16
+	WORD $0x4e3f1e94 // and v20.16b, v20.16b, v31.16b
+	WORD $0x4f8819a0 // fmla v0.4s, v13.4s, v8.s[2]
+	WORD $0x4f8819c1 // fmla v1.4s, v14.4s, v8.s[2]
+	WORD $0x4f8819e2 // fmla v2.4s, v15.4s, v8.s[2]
+	WORD $0x4f881a03 // fmla v3.4s, v16.4s, v8.s[2]
+	WORD $0x4fa81a20 // fmla v0.4s, v17.4s, v8.s[3]
+	WORD $0x4fa81a41 // fmla v1.4s, v18.4s, v8.s[3]
+	WORD $0x4fa81a62 // fmla v2.4s, v19.4s, v8.s[3]
+	WORD $0x4fa81a83 // fmla v3.4s, v20.4s, v8.s[3]
+	FLDPQ 192(R10), (F25, F26)
+	FLDPQ 224(R10), (F27, F28)
+	WORD $0x4f305735 // shl v21.4s, v25.4s, #16
+	WORD $0x4e3f1f39 // and v25.16b, v25.16b, v31.16b
+	WORD $0x4f305756 // shl v22.4s, v26.4s, #16
+	WORD $0x4e3f1f5a // and v26.16b, v26.16b, v31.16b
+	WORD $0x4f305777 // shl v23.4s, v27.4s, #16
+	WORD $0x4e3f1f7b // and v27.16b, v27.16b, v31.16b
+	WORD $0x4f305798 // shl v24.4s, v28.4s, #16
+	WORD $0x4e3f1f9c // and v28.16b, v28.16b, v31.16b
+	WORD $0x4f881aa4 // fmla v4.4s, v21.4s, v8.s[2]
+	WORD $0x4f881ac5 // fmla v5.4s, v22.4s, v8.s[2]
+	WORD $0x4f881ae6 // fmla v6.4s, v23.4s, v8.s[2]
+	WORD $0x4f881b07 // fmla v7.4s, v24.4s, v8.s[2]
+	WORD $0x4fa81b24 // fmla v4.4s, v25.4s, v8.s[3]
+	WORD $0x4fa81b45 // fmla v5.4s, v26.4s, v8.s[3]
+	WORD $0x4fa81b66 // fmla v6.4s, v27.4s, v8.s[3]
+	WORD $0x4fa81b87 // fmla v7.4s, v28.4s, v8.s[3]
+	ADD $256, R10
+	ADD $256, R11
+	ADD $256, R12
+	ADD $32, R1
+	ADD $256, R5
+	SUBS $8, R0
+	BNE loop
+	FSTPQ (F0, F1), 0(R6)
+	FSTPQ (F2, F3), 32(R6)
+	FSTPQ (F4, F5), 64(R6)
+	FSTPQ (F6, F7), 96(R6)
+	RET
+
+// func bf16x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+TEXT ·bf16x2x2(SB), NOSPLIT, $0-72
+	MOVD n+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD w+16(FP), R5
+	MOVD c+24(FP), R6
+	MOVD lda+32(FP), R7
+	MOVD ldc+40(FP), R8
+	MOVD acc+48(FP), R9
+	MOVD next+56(FP), R10
+	MOVD ahead+64(FP), R11
+	ADD R5, R10
+	ADD R11, R10, R12
+	ADD R5, R11
+	ADD R7, R1, R2
+	WORD $0x4f000400 // movi v0.4s, #0x0
+	WORD $0x4f000401 // movi v1.4s, #0x0
+	WORD $0x4f000402 // movi v2.4s, #0x0
+	WORD $0x4f000403 // movi v3.4s, #0x0
+	WORD $0x4f000404 // movi v4.4s, #0x0
+	WORD $0x4f000405 // movi v5.4s, #0x0
+	WORD $0x4f000406 // movi v6.4s, #0x0
+	WORD $0x4f000407 // movi v7.4s, #0x0
+	WORD $0x4f000408 // movi v8.4s, #0x0
+	WORD $0x4f000409 // movi v9.4s, #0x0
+	WORD $0x4f00040a // movi v10.4s, #0x0
+	WORD $0x4f00040b // movi v11.4s, #0x0
+	WORD $0x4f00040c // movi v12.4s, #0x0
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4f00040f // movi v15.4s, #0x0
+	CBZ R9, start
+	MOVD R6, R9
+	FLDPQ 0(R9), (F0, F1)
+	FLDPQ 32(R9), (F2, F3)
+	FLDPQ 64(R9), (F4, F5)
+	FLDPQ 96(R9), (F6, F7)
+	ADD R8, R9
+	FLDPQ 0(R9), (F8, F9)
+	FLDPQ 32(R9), (F10, F11)
+	FLDPQ 64(R9), (F12, F13)
+	FLDPQ 96(R9), (F14, F15)
+start:
+	MOVD $0xffff0000, R15
+	WORD $0x4e040dff // dup v31.4s, w15
+loop:
+	PRFM 0(R11), PLDL2KEEP
+	PRFM 0(R12), PLDL2KEEP
+	PRFM 64(R11), PLDL2KEEP
+	PRFM 64(R12), PLDL2KEEP
+	PRFM 128(R11), PLDL2KEEP
+	PRFM 128(R12), PLDL2KEEP
+	PRFM 192(R11), PLDL2KEEP
+	PRFM 192(R12), PLDL2KEEP
+	FMOVQ 0(R1), F16
+	FMOVQ 0(R2), F17
+	FLDPQ 0(R5), (F22, F23)
+	FLDPQ 32(R5), (F24, F25)
+	WORD $0x4f3056d2 // shl v18.4s, v22.4s, #16
+	WORD $0x4e3f1ed6 // and v22.16b, v22.16b, v31.16b
+	WORD $0x4f3056f3 // shl v19.4s, v23.4s, #16
+	WORD $0x4e3f1ef7 // and v23.16b, v23.16b, v31.16b
+	WORD $0x4f305714 // shl v20.4s, v24.4s, #16
+	WORD $0x4e3f1f18 // and v24.16b, v24.16b, v31.16b
+	WORD $0x4f305735 // shl v21.4s, v25.4s, #16
+	WORD $0x4e3f1f39 // and v25.16b, v25.16b, v31.16b
+	WORD $0x4f901240 // fmla v0.4s, v18.4s, v16.s[0]
+	WORD $0x4f901261 // fmla v1.4s, v19.4s, v16.s[0]
+	WORD $0x4f901282 // fmla v2.4s, v20.4s, v16.s[0]
+	WORD $0x4f9012a3 // fmla v3.4s, v21.4s, v16.s[0]
+	WORD $0x4f911248 // fmla v8.4s, v18.4s, v17.s[0]
+	WORD $0x4f911269 // fmla v9.4s, v19.4s, v17.s[0]
+	WORD $0x4f91128a // fmla v10.4s, v20.4s, v17.s[0]
+	WORD $0x4f9112ab // fmla v11.4s, v21.4s, v17.s[0]
+	WORD $0x4fb012c0 // fmla v0.4s, v22.4s, v16.s[1]
+	WORD $0x4fb012e1 // fmla v1.4s, v23.4s, v16.s[1]
+	WORD $0x4fb01302 // fmla v2.4s, v24.4s, v16.s[1]
+	WORD $0x4fb01323 // fmla v3.4s, v25.4s, v16.s[1]
+	WORD $0x4fb112c8 // fmla v8.4s, v22.4s, v17.s[1]
+	WORD $0x4fb112e9 // fmla v9.4s, v23.4s, v17.s[1]
+	WORD $0x4fb1130a // fmla v10.4s, v24.4s, v17.s[1]
+	WORD $0x4fb1132b // fmla v11.4s, v25.4s, v17.s[1]
+	FLDPQ 0(R10), (F30, F18)
+	FLDPQ 32(R10), (F19, F20)
+	WORD $0x4f3057da // shl v26.4s, v30.4s, #16
+	WORD $0x4e3f1fde // and v30.16b, v30.16b, v31.16b
+	WORD $0x4f30565b // shl v27.4s, v18.4s, #16
+	WORD $0x4e3f1e52 // and v18.16b, v18.16b, v31.16b
+	WORD $0x4f30567c // shl v28.4s, v19.4s, #16
+	WORD $0x4e3f1e73 // and v19.16b, v19.16b, v31.16b
+	WORD $0x4f30569d // shl v29.4s, v20.4s, #16
+	WORD $0x4e3f1e94 // and v20.16b, v20.16b, v31.16b
+	WORD $0x4f901344 // fmla v4.4s, v26.4s, v16.s[0]
+	WORD $0x4f901365 // fmla v5.4s, v27.4s, v16.s[0]
+	WORD $0x4f901386 // fmla v6.4s, v28.4s, v16.s[0]
+	WORD $0x4f9013a7 // fmla v7.4s, v29.4s, v16.s[0]
+	WORD $0x4f91134c // fmla v12.4s, v26.4s, v17.s[0]
+	WORD $0x4f91136d // fmla v13.4s, v27.4s, v17.s[0]
+	WORD $0x4f91138e // fmla v14.4s, v28.4s, v17.s[0]
+	WORD $0x4f9113af // fmla v15.4s, v29.4s, v17.s[0]
+	WORD $0x4fb013c4 // fmla v4.4s, v30.4s, v16.s[1]
+	WORD $0x4fb01245 // fmla v5.4s, v18.4s, v16.s[1]
+	WORD $0x4fb01266 // fmla v6.4s, v19.4s, v16.s[1]
+	WORD $0x4fb01287 // fmla v7.4s, v20.4s, v16.s[1]
+	WORD $0x4fb113cc // fmla v12.4s, v30.4s, v17.s[1]
+	WORD $0x4fb1124d // fmla v13.4s, v18.4s, v17.s[1]
+	WORD $0x4fb1126e // fmla v14.4s, v19.4s, v17.s[1]
+	WORD $0x4fb1128f // fmla v15.4s, v20.4s, v17.s[1]
+	FLDPQ 64(R5), (F25, F26)
+	FLDPQ 96(R5), (F27, F28)
+	WORD $0x4f305735 // shl v21.4s, v25.4s, #16
+	WORD $0x4e3f1f39 // and v25.16b, v25.16b, v31.16b
+	WORD $0x4f305756 // shl v22.4s, v26.4s, #16
+	WORD $0x4e3f1f5a // and v26.16b, v26.16b, v31.16b
+	WORD $0x4f305777 // shl v23.4s, v27.4s, #16
+	WORD $0x4e3f1f7b // and v27.16b, v27.16b, v31.16b
+	WORD $0x4f305798 // shl v24.4s, v28.4s, #16
+	WORD $0x4e3f1f9c // and v28.16b, v28.16b, v31.16b
+	WORD $0x4f901aa0 // fmla v0.4s, v21.4s, v16.s[2]
+	WORD $0x4f901ac1 // fmla v1.4s, v22.4s, v16.s[2]
+	WORD $0x4f901ae2 // fmla v2.4s, v23.4s, v16.s[2]
+	WORD $0x4f901b03 // fmla v3.4s, v24.4s, v16.s[2]
+	WORD $0x4f911aa8 // fmla v8.4s, v21.4s, v17.s[2]
+	WORD $0x4f911ac9 // fmla v9.4s, v22.4s, v17.s[2]
+	WORD $0x4f911aea // fmla v10.4s, v23.4s, v17.s[2]
+	WORD $0x4f911b0b // fmla v11.4s, v24.4s, v17.s[2]
+	WORD $0x4fb01b20 // fmla v0.4s, v25.4s, v16.s[3]
+	WORD $0x4fb01b41 // fmla v1.4s, v26.4s, v16.s[3]
+	WORD $0x4fb01b62 // fmla v2.4s, v27.4s, v16.s[3]
+	WORD $0x4fb01b83 // fmla v3.4s, v28.4s, v16.s[3]
+	WORD $0x4fb11b28 // fmla v8.4s, v25.4s, v17.s[3]
+	WORD $0x4fb11b49 // fmla v9.4s, v26.4s, v17.s[3]
+	WORD $0x4fb11b6a // fmla v10.4s, v27.4s, v17.s[3]
+	WORD $0x4fb11b8b // fmla v11.4s, v28.4s, v17.s[3]
+	FLDPQ 64(R10), (F20, F21)
+	FLDPQ 96(R10), (F22, F23)
+	WORD $0x4f30569d // shl v29.4s, v20.4s, #16
+	WORD $0x4e3f1e94 // and v20.16b, v20.16b, v31.16b
+	WORD $0x4f3056be // shl v30.4s, v21.4s, #16
+	WORD $0x4e3f1eb5 // and v21.16b, v21.16b, v31.16b
+	WORD $0x4f3056d2 // shl v18.4s, v22.4s, #16
+	WORD $0x4e3f1ed6 // and v22.16b, v22.16b, v31.16b
+	WORD $0x4f3056f3 // shl v19.4s, v23.4s, #16
+	WORD $0x4e3f1ef7 // and v23.16b, v23.16b, v31.16b
+	WORD $0x4f901ba4 // fmla v4.4s, v29.4s, v16.s[2]
+	WORD $0x4f901bc5 // fmla v5.4s, v30.4s, v16.s[2]
+	WORD $0x4f901a46 // fmla v6.4s, v18.4s, v16.s[2]
+	WORD $0x4f901a67 // fmla v7.4s, v19.4s, v16.s[2]
+	WORD $0x4f911bac // fmla v12.4s, v29.4s, v17.s[2]
+	WORD $0x4f911bcd // fmla v13.4s, v30.4s, v17.s[2]
+	WORD $0x4f911a4e // fmla v14.4s, v18.4s, v17.s[2]
+	WORD $0x4f911a6f // fmla v15.4s, v19.4s, v17.s[2]
+	WORD $0x4fb01a84 // fmla v4.4s, v20.4s, v16.s[3]
+	WORD $0x4fb01aa5 // fmla v5.4s, v21.4s, v16.s[3]
+	WORD $0x4fb01ac6 // fmla v6.4s, v22.4s, v16.s[3]
+	WORD $0x4fb01ae7 // fmla v7.4s, v23.4s, v16.s[3]
+	WORD $0x4fb11a8c // fmla v12.4s, v20.4s, v17.s[3]
+	WORD $0x4fb11aad // fmla v13.4s, v21.4s, v17.s[3]
+	WORD $0x4fb11ace // fmla v14.4s, v22.4s, v17.s[3]
+	WORD $0x4fb11aef // fmla v15.4s, v23.4s, v17.s[3]
+	FMOVQ 16(R1), F16
+	FMOVQ 16(R2), F17
+	FLDPQ 128(R5), (F28, F29)
+	FLDPQ 160(R5), (F30, F18)
+	WORD $0x4f305798 // shl v24.4s, v28.4s, #16
+	WORD $0x4e3f1f9c // and v28.16b, v28.16b, v31.16b
+	WORD $0x4f3057b9 // shl v25.4s, v29.4s, #16
+	WORD $0x4e3f1fbd // and v29.16b, v29.16b, v31.16b
+	WORD $0x4f3057da // shl v26.4s, v30.4s, #16
+	WORD $0x4e3f1fde // and v30.16b, v30.16b, v31.16b
+	WORD $0x4f30565b // shl v27.4s, v18.4s, #16
+	WORD $0x4e3f1e52 // and v18.16b, v18.16b, v31.16b
+	WORD $0x4f901300 // fmla v0.4s, v24.4s, v16.s[0]
+	WORD $0x4f901321 // fmla v1.4s, v25.4s, v16.s[0]
+	WORD $0x4f901342 // fmla v2.4s, v26.4s, v16.s[0]
+	WORD $0x4f901363 // fmla v3.4s, v27.4s, v16.s[0]
+	WORD $0x4f911308 // fmla v8.4s, v24.4s, v17.s[0]
+	WORD $0x4f911329 // fmla v9.4s, v25.4s, v17.s[0]
+	WORD $0x4f91134a // fmla v10.4s, v26.4s, v17.s[0]
+	WORD $0x4f91136b // fmla v11.4s, v27.4s, v17.s[0]
+	WORD $0x4fb01380 // fmla v0.4s, v28.4s, v16.s[1]
+	WORD $0x4fb013a1 // fmla v1.4s, v29.4s, v16.s[1]
+	WORD $0x4fb013c2 // fmla v2.4s, v30.4s, v16.s[1]
+	WORD $0x4fb01243 // fmla v3.4s, v18.4s, v16.s[1]
+	WORD $0x4fb11388 // fmla v8.4s, v28.4s, v17.s[1]
+	WORD $0x4fb113a9 // fmla v9.4s, v29.4s, v17.s[1]
+	WORD $0x4fb113ca // fmla v10.4s, v30.4s, v17.s[1]
+	WORD $0x4fb1124b // fmla v11.4s, v18.4s, v17.s[1]
+	FLDPQ 128(R10), (F23, F24)
+	FLDPQ 160(R10), (F25, F26)
+	WORD $0x4f3056f3 // shl v19.4s, v23.4s, #16
+	WORD $0x4e3f1ef7 // and v23.16b, v23.16b, v31.16b
+	WORD $0x4f305714 // shl v20.4s, v24.4s, #16
+	WORD $0x4e3f1f18 // and v24.16b, v24.16b, v31.16b
+	WORD $0x4f305735 // shl v21.4s, v25.4s, #16
+	WORD $0x4e3f1f39 // and v25.16b, v25.16b, v31.16b
+	WORD $0x4f305756 // shl v22.4s, v26.4s, #16
+	WORD $0x4e3f1f5a // and v26.16b, v26.16b, v31.16b
+	WORD $0x4f901264 // fmla v4.4s, v19.4s, v16.s[0]
+	WORD $0x4f901285 // fmla v5.4s, v20.4s, v16.s[0]
+	WORD $0x4f9012a6 // fmla v6.4s, v21.4s, v16.s[0]
+	WORD $0x4f9012c7 // fmla v7.4s, v22.4s, v16.s[0]
+	WORD $0x4f91126c // fmla v12.4s, v19.4s, v17.s[0]
+	WORD $0x4f91128d // fmla v13.4s, v20.4s, v17.s[0]
+	WORD $0x4f9112ae // fmla v14.4s, v21.4s, v17.s[0]
+	WORD $0x4f9112cf // fmla v15.4s, v22.4s, v17.s[0]
+	WORD $0x4fb012e4 // fmla v4.4s, v23.4s, v16.s[1]
+	WORD $0x4fb01305 // fmla v5.4s, v24.4s, v16.s[1]
+	WORD $0x4fb01326 // fmla v6.4s, v25.4s, v16.s[1]
+	WORD $0x4fb01347 // fmla v7.4s, v26.4s, v16.s[1]
+	WORD $0x4fb112ec // fmla v12.4s, v23.4s, v17.s[1]
+	WORD $0x4fb1130d // fmla v13.4s, v24.4s, v17.s[1]
+	WORD $0x4fb1132e // fmla v14.4s, v25.4s, v17.s[1]
+	WORD $0x4fb1134f // fmla v15.4s, v26.4s, v17.s[1]
+	FLDPQ 192(R5), (F18, F19)
+	FLDPQ 224(R5), (F20, F21)
+	WORD $0x4f30565b // shl v27.4s, v18.4s, #16
+	WORD $0x4e3f1e52 // and v18.16b, v18.16b, v31.16b
+	WORD $0x4f30567c // shl v28.4s, v19.4s, #16
+	WORD $0x4e3f1e73 // and v19.16b, v19.16b, v31.16b
+	WORD $0x4f30569d // shl v29.4s, v20.4s, #16
+	WORD $0x4e3f1e94 // and v20.16b, v20.16b, v31.16b
+	WORD $0x4f3056be // shl v30.4s, v21.4s, #16
+	WORD $0x4e3f1eb5 // and v21.16b, v21.16b, v31.16b
+	WORD $0x4f901b60 // fmla v0.4s, v27.4s, v16.s[2]
+	WORD $0x4f901b81 // fmla v1.4s, v28.4s, v16.s[2]
+	WORD $0x4f901ba2 // fmla v2.4s, v29.4s, v16.s[2]
+	WORD $0x4f901bc3 // fmla v3.4s, v30.4s, v16.s[2]
+	WORD $0x4f911b68 // fmla v8.4s, v27.4s, v17.s[2]
+	WORD $0x4f911b89 // fmla v9.4s, v28.4s, v17.s[2]
+	WORD $0x4f911baa // fmla v10.4s, v29.4s, v17.s[2]
+	WORD $0x4f911bcb // fmla v11.4s, v30.4s, v17.s[2]
+	WORD $0x4fb01a40 // fmla v0.4s, v18.4s, v16.s[3]
+	WORD $0x4fb01a61 // fmla v1.4s, v19.4s, v16.s[3]
+	WORD $0x4fb01a82 // fmla v2.4s, v20.4s, v16.s[3]
+	WORD $0x4fb01aa3 // fmla v3.4s, v21.4s, v16.s[3]
+	WORD $0x4fb11a48 // fmla v8.4s, v18.4s, v17.s[3]
+	WORD $0x4fb11a69 // fmla v9.4s, v19.4s, v17.s[3]
+	WORD $0x4fb11a8a // fmla v10.4s, v20.4s, v17.s[3]
+	WORD $0x4fb11aab // fmla v11.4s, v21.4s, v17.s[3]
+	FLDPQ 192(R10), (F26, F27)
+	FLDPQ 224(R10), (F28, F29)
+	WORD $0x4f305756 // shl v22.4s, v26.4s, #16
+	WORD $0x4e3f1f5a // and v26.16b, v26.16b, v31.16b
+	WORD $0x4f305777 // shl v23.4s, v27.4s, #16
+	WORD $0x4e3f1f7b // and v27.16b, v27.16b, v31.16b
+	WORD $0x4f305798 // shl v24.4s, v28.4s, #16
+	WORD $0x4e3f1f9c // and v28.16b, v28.16b, v31.16b
+	WORD $0x4f3057b9 // shl v25.4s, v29.4s, #16
+	WORD $0x4e3f1fbd // and v29.16b, v29.16b, v31.16b
+	WORD $0x4f901ac4 // fmla v4.4s, v22.4s, v16.s[2]
+	WORD $0x4f901ae5 // fmla v5.4s, v23.4s, v16.s[2]
+	WORD $0x4f901b06 // fmla v6.4s, v24.4s, v16.s[2]
+	WORD $0x4f901b27 // fmla v7.4s, v25.4s, v16.s[2]
+	WORD $0x4f911acc // fmla v12.4s, v22.4s, v17.s[2]
+	WORD $0x4f911aed // fmla v13.4s, v23.4s, v17.s[2]
+	WORD $0x4f911b0e // fmla v14.4s, v24.4s, v17.s[2]
+	WORD $0x4f911b2f // fmla v15.4s, v25.4s, v17.s[2]
+	WORD $0x4fb01b44 // fmla v4.4s, v26.4s, v16.s[3]
+	WORD $0x4fb01b65 // fmla v5.4s, v27.4s, v16.s[3]
+	WORD $0x4fb01b86 // fmla v6.4s, v28.4s, v16.s[3]
+	WORD $0x4fb01ba7 // fmla v7.4s, v29.4s, v16.s[3]
+	WORD $0x4fb11b4c // fmla v12.4s, v26.4s, v17.s[3]
+	WORD $0x4fb11b6d // fmla v13.4s, v27.4s, v17.s[3]
+	WORD $0x4fb11b8e // fmla v14.4s, v28.4s, v17.s[3]
+	WORD $0x4fb11baf // fmla v15.4s, v29.4s, v17.s[3]
+	ADD $256, R10
+	ADD $256, R11
+	ADD $256, R12
+	ADD $32, R1
+	ADD $32, R2
+	ADD $256, R5
+	SUBS $8, R0
+	BNE loop
+	FSTPQ (F0, F1), 0(R6)
+	FSTPQ (F2, F3), 32(R6)
+	FSTPQ (F4, F5), 64(R6)
+	FSTPQ (F6, F7), 96(R6)
+	ADD R8, R6
+	FSTPQ (F8, F9), 0(R6)
+	FSTPQ (F10, F11), 32(R6)
+	FSTPQ (F12, F13), 64(R6)
+	FSTPQ (F14, F15), 96(R6)
 	RET
 
 // func decodebf16(n int, w, dst unsafe.Pointer)

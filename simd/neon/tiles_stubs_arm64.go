@@ -19,6 +19,12 @@ func f32x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func f32x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
+func f32x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func f32x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
 func f16x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
@@ -29,6 +35,12 @@ func f16x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func f16x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func f16x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func f16x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
 
 //go:noescape
 func decodef16(n int, w, dst unsafe.Pointer)
@@ -44,6 +56,12 @@ func bf16x3(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func bf16x4(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func bf16x1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
+
+//go:noescape
+func bf16x2x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc, next, ahead int)
 
 //go:noescape
 func decodebf16(n int, w, dst unsafe.Pointer)
@@ -125,15 +143,24 @@ func mullQ4_1x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 //	acc = fma(w[k], x[k], acc)
 var F32 = Tiles{tiles: []Tile{f32x1, f32x2, f32x3, f32x4}}
 
+// F32Wide is F32 on two panels.
+var F32Wide = WideTiles{f32x1x2, f32x2x2}
+
 // F16 takes panels [k][16] of binary16 and float32 activations:
 //
 //	acc = fma(float32(w[k]), x[k], acc)
 var F16 = Tiles{decode: decodef16, per: 1, bytes: 32, tiles: []Tile{f16x1, f16x2, f16x3, f16x4}}
 
+// F16Wide is F16 on two panels.
+var F16Wide = WideTiles{f16x1x2, f16x2x2}
+
 // BF16 takes panels [k/2][16][2] of bfloat16 and float32 activations:
 //
 //	acc = fma(float32(w[k]), x[k], acc)
 var BF16 = Tiles{decode: decodebf16, per: 1, bytes: 32, tiles: []Tile{bf16x1, bf16x2, bf16x3, bf16x4}}
+
+// BF16Wide is BF16 on two panels.
+var BF16Wide = WideTiles{bf16x1x2, bf16x2x2}
 
 // ExactQ8_0 takes panels of Q8_0 and float32 activations:
 //
