@@ -11,14 +11,16 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"github.com/klauspost/cpuid/v2"
+	"golang.org/x/sys/unix"
 
 	"github.com/llama-go/llama-go/simd/avx512"
 	"github.com/llama-go/llama-go/simd/reftest"
@@ -212,30 +214,47 @@ func TestBF16Special(t *testing.T) {
 	}
 }
 
-// Goroutines multiply while collections and signals stop them.
+// Threads multiply while collections and signals stop them: a sleeper wakes up
+// within their tiles and sends each what asynchronous preemption sends.
 func TestInterrupted(t *testing.T) {
 	needAMX(t)
+	const workers = 4
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(workers + 1))
 	r := rand.New(rand.NewPCG(11, 12))
-	var wg sync.WaitGroup
+	kinds := allTested()
+	var all [workers]*product
+	for worker := range workers {
+		all[worker] = kinds[worker%3].newProduct(t, r, 2, 32+worker, 576, 0)
+		all[worker].compute()
+		all[worker].check(t, func(m int) bool { return m%9 == worker })
+	}
+	var wg, stress sync.WaitGroup
 	done := make(chan struct{})
 	var products atomic.Int64
-	var stress sync.WaitGroup
-	collections := 0
+	signals, collections := 0, 0
 	stress.Add(1)
 	go func() {
 		defer stress.Done()
-		for {
+		for i := 0; ; i++ {
 			select {
 			case <-done:
 				return
-			default:
+			case <-time.After(20 * time.Microsecond):
 			}
-			runtime.GC()
-			collections++
-			// What asynchronous preemption sends.
-			if err := syscall.Kill(syscall.Getpid(), syscall.SIGURG); err != nil {
+			if i%4 == 0 {
+				runtime.GC()
+				collections++
+			}
+			threads, err := os.ReadDir("/proc/self/task")
+			if err != nil {
 				t.Error(err)
 				return
+			}
+			for _, thread := range threads {
+				// A thread may have ended.
+				if id, err := strconv.Atoi(thread.Name()); err == nil && unix.Tgkill(os.Getpid(), id, unix.SIGURG) == nil {
+					signals++
+				}
 			}
 		}
 	}()
@@ -244,11 +263,7 @@ func TestInterrupted(t *testing.T) {
 		rounds = 60
 	}
 	var garbage [64][]byte
-	for worker := range 4 {
-		p := allTested()[worker%3]
-		d := p.newProduct(t, r, 2, 32+worker, 576, 0)
-		d.compute()
-		d.check(t, func(m int) bool { return m%9 == worker })
+	for worker, d := range all {
 		want := slices.Clone(d.c)
 		wg.Add(1)
 		go func() {
@@ -258,7 +273,7 @@ func TestInterrupted(t *testing.T) {
 				d.compute()
 				for i, got := range d.c {
 					if math.Float32bits(got) != math.Float32bits(want[i]) {
-						t.Errorf("%s: element %d is %v, was %v", p.Name, i, got, want[i])
+						t.Errorf("%s: element %d is %v, was %v", d.Name, i, got, want[i])
 						return
 					}
 				}
@@ -269,7 +284,7 @@ func TestInterrupted(t *testing.T) {
 	wg.Wait()
 	close(done)
 	stress.Wait()
-	t.Logf("%d products, %d collections", products.Load(), collections)
+	t.Logf("%d products, %d signals, %d collections", products.Load(), signals, collections)
 }
 
 func TestUsable(t *testing.T) {
