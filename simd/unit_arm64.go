@@ -55,20 +55,20 @@ func neonPlan(fs features, fast bool) *Plan {
 	}
 	p.kv = &kernel{what: fma, per: 1, half: true, run: neon.F16.Run, wide: neon.F16Wide.Run}
 	what, q80, q40, q41 := "SDOT"+int8, &neon.Int8Q8_0, &neon.Int8Q4_0, &neon.Int8Q4_1
+	q50, q51, q4k, q5k, q6k := &neon.Int8Q5_0, &neon.Int8Q5_1, &neon.Int8Q4_K, &neon.Int8Q5_K, &neon.Int8Q6_K
 	if !fs.has(featDotProd) {
 		what, q80, q40, q41 = "SMULL"+int8, &neon.MullQ8_0, &neon.MullQ4_0, &neon.MullQ4_1
-		p.why = append(p.why, "no dotprod: products of 16 bits; Q5_0, Q5_1 and K types as in exact mode")
+		q50, q51, q4k, q5k, q6k = &neon.MullQ5_0, &neon.MullQ5_1, &neon.MullQ4_K, &neon.MullQ5_K, &neon.MullQ6_K
+		p.why = append(p.why, "no dotprod: products of 16 bits")
 	}
 	p.kernels[Q8_0] = &kernel{what: what, form: formBias128, per: 32, run: q80.Run}
 	p.kernels[Q4_0] = &kernel{what: what, form: formBias8, per: 32, run: q40.Run}
 	p.kernels[Q4_1] = &kernel{what: what, form: formSum, per: 32, run: q41.Run}
-	if fs.has(featDotProd) {
-		p.kernels[Q5_0] = &kernel{what: what, form: formBias16, per: 32, run: neon.Int8Q5_0.Run}
-		p.kernels[Q5_1] = &kernel{what: what, form: formSum, per: 32, run: neon.Int8Q5_1.Run}
-		p.kernels[Q4_K] = &kernel{what: what, form: formSum, per: 256, run: neon.Int8Q4_K.Run}
-		p.kernels[Q5_K] = &kernel{what: what, form: formSum, per: 256, run: neon.Int8Q5_K.Run}
-		p.kernels[Q6_K] = &kernel{what: what, form: formHalves32, per: 256, run: neon.Int8Q6_K.Run}
-	}
+	p.kernels[Q5_0] = &kernel{what: what, form: formBias16, per: 32, run: q50.Run}
+	p.kernels[Q5_1] = &kernel{what: what, form: formSum, per: 32, run: q51.Run}
+	p.kernels[Q4_K] = &kernel{what: what, form: formSum, per: 256, run: q4k.Run}
+	p.kernels[Q5_K] = &kernel{what: what, form: formSum, per: 256, run: q5k.Run}
+	p.kernels[Q6_K] = &kernel{what: what, form: formHalves32, per: 256, run: q6k.Run}
 	if fs.has(featI8MM) {
 		p.kernels[Q8_0] = &kernel{what: "USDOT" + int8, form: formBias128, per: 32, run: neon.MixedQ8_0.Run}
 	}

@@ -213,9 +213,10 @@ func (a neon) kDecode(q kquant) {
 	})
 }
 
-// kDotTile multiplies n blocks of int8 activations by SDOT: int8K.
-func (a neon) kDotTile(q kquant, mr int) {
-	a.fn(fmt.Sprintf("sdot%sx%d", q.name, mr), tileArgs)
+// kDotTile multiplies n blocks of int8 activations by SDOT, or, of one row, by
+// SMULL: int8K.
+func (a neon) kDotTile(q kquant, dot string, mr int) {
+	a.fn(fmt.Sprintf("%s%sx%d", dot, q.name, mr), tileArgs)
 	a.quarters(func() {
 		a.args("n:"+neonCount, "x:"+neonX[0], "w:"+neonPanel, "c:"+neonC, "lda:"+neonLda, "ldc:"+neonLdc, "acc:R9")
 		a.i("ADD %s, %s, %s", neonLda, neonX[0], neonX[1])
@@ -239,7 +240,7 @@ func (a neon) kDotTile(q kquant, mr int) {
 				a.dword(q, sub, e, nkQ+v(e), nkX)
 			}
 			for m := range mr {
-				a.kDotRow(q, sub, neonX[m], nkAcc+v(m))
+				a.kDotRow(q, dot, sub, neonX[m], nkAcc+v(m))
 			}
 		}
 		a.nkNext(q)
@@ -250,42 +251,86 @@ func (a neon) kDotTile(q kquant, mr int) {
 }
 
 // kDotRow adds the unpacked sub-block times the activations at x, and moves on.
-func (a neon) kDotRow(q kquant, sub int, x string, acc v) {
-	const head, bytes = nkX, nkX + 1 // head: scale, then one or two sums
+// The sums begin with those of the activations, if there are any.
+func (a neon) kDotRow(q kquant, dot string, sub int, x string, acc v) {
+	const head, z = nkX, nkX + 1 // head: scale, then one or two sums
 	scale, offset := q.scaleOf(sub, 0)
+	second, _ := q.scaleOf(sub, 4)
 	a.load(0, x, head)
-	half := func(h int, sum v) {
+	if q.minima {
+		a.by("fmla", acc, offset, head, 1)
+	}
+	sums := a.sdots
+	if dot == "mull" {
+		sums = a.mulls
+	}
+	s := sums(q, x)
+	a.to("scvtf", s[0], s[0])
+	if q.bits == 6 {
+		a.to("scvtf", s[1], s[1])
+		a.op("fmul", "4s", s[0], s[0], scale)
+		a.op("fmla", "4s", s[0], s[1], second)
+		a.by("fmla", acc, s[0], head, 0)
+	} else {
+		a.by("fmul", z, scale, head, 0)
+		a.op("fmla", "4s", acc, z, s[0])
+	}
+	a.i("ADD $%d, %s", q.actBytes(), x)
+}
+
+// sdots sums the products of a sub-block, or of each half, by dot products.
+func (a neon) sdots(q kquant, x string) [2]v {
+	const bytes = nkX + 1
+	s := [2]v{nkTemp, nkMore}
+	for h := range 2 {
+		sum := s[0]
+		if q.bits == 6 {
+			sum = s[h]
+		}
+		switch {
+		case q.minima && h == 0:
+			a.clear(sum)
+		case !q.minima && (h == 0 || q.bits == 6):
+			a.dup(sum, nkX, 1+h)
+		}
 		a.load(q.actAt()+16*h, x, bytes)
 		for e := range 4 {
 			a.by("sdot", sum, nkQ+v(4*h+e), bytes, e)
 		}
 	}
-	switch {
-	case q.bits == 6:
-		second, _ := q.scaleOf(sub, 4)
-		a.dup(nkTemp, head, 1)
-		half(0, nkTemp)
-		a.dup(nkMore, head, 2)
-		half(1, nkMore)
-		a.to("scvtf", nkTemp, nkTemp)
-		a.to("scvtf", nkMore, nkMore)
-		a.op("fmul", "4s", nkTemp, nkTemp, scale)
-		a.op("fmla", "4s", nkTemp, nkMore, second)
-		a.by("fmla", acc, nkTemp, head, 0)
-	default:
-		if q.minima {
-			a.clear(nkTemp)
-			a.by("fmla", acc, offset, head, 1)
-		} else {
-			a.dup(nkTemp, head, 1)
+	return s
+}
+
+// mulls is sdots by products of 16 bits, four of which are at most 4·63·127 =
+// 32004 < 1<<15. The dwords of q end up as scratch.
+func (a neon) mulls(q kquant, x string) [2]v {
+	const bytes, low, high, word = nkX + 1, nkTemp, nkMore, nkAcc + 1
+	s := [2]v{nkQ, nkQ + 1}
+	for h := range 2 {
+		a.load(q.actAt()+16*h, x, bytes)
+		for e := range 4 {
+			four, mul := nkQ+v(4*h+e), "smlal"
+			if e == 0 {
+				mul = "smull"
+			}
+			a.dup(word, bytes, e)
+			a.wide(mul, low, four, word)
+			a.wide(mul+"2", high, four, word)
 		}
-		half(0, nkTemp)
-		half(1, nkTemp)
-		a.to("scvtf", nkTemp, nkTemp)
-		a.by("fmul", nkMore, scale, head, 0)
-		a.op("fmla", "4s", acc, nkMore, nkTemp)
+		a.clear(bytes)
+		a.to("sadalp", bytes, low)
+		a.clear(low)
+		a.to("sadalp", low, high)
+		a.op("addp", "4s", s[h], bytes, low)
+		if !q.minima && (h == 0 || q.bits == 6) {
+			a.dup(bytes, nkX, 1+h)
+			a.op("add", "4s", s[h], s[h], bytes)
+		}
 	}
-	a.i("ADD $%d, %s", q.actBytes(), x)
+	if q.bits != 6 {
+		a.op("add", "4s", s[0], s[0], s[1])
+	}
+	return s
 }
 
 // neonKQuants are the tiles of kquants and tables of them.
@@ -294,13 +339,16 @@ func neonKQuants() *asm {
 	for _, q := range kquants {
 		a.kDecode(q)
 		for _, mr := range nkRows {
-			a.kDotTile(q, mr)
+			a.kDotTile(q, "sdot", mr)
 		}
+		a.kDotTile(q, "mull", 1)
 	}
 	for _, q := range kquants {
 		exact, int8 := q.docs()
 		a.neonTable("Exact"+q.name, "", nil, q.name, 32*q.subBlocks(), q.blockBytes(), exact)
 		a.neonTable("Int8"+q.name, "sdot"+q.name, nkRows, "", 0, 0, append(int8, "", "It needs dot products (SDOT)."))
+		doc := append([]string{"Mull" + q.name + int8[0][len("Int8"+q.name):]}, int8[1:]...)
+		a.neonTable("Mull"+q.name, "mull"+q.name, []int{1}, "", 0, 0, append(doc, "", "It needs nothing (SMULL)."))
 	}
 	return a.asm
 }

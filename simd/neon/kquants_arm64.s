@@ -338,8 +338,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c920f // fmul v15.4s, v16.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	ADD $352, R11
 	ADD $352, R12
@@ -441,8 +441,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c920f // fmul v15.4s, v16.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
 	WORD $0x4e0c058e // dup v14.4s, v12.s[1]
@@ -457,8 +457,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c920f // fmul v15.4s, v16.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	ADD $352, R11
 	ADD $352, R12
@@ -466,6 +466,135 @@ loop:
 	BNE loop
 	FMOVQ F8, 0(R6)
 	FMOVQ F9, 0(R8)
+	ADD $16, R10
+	CMP $64, R10
+	BLT quarter
+	RET
+
+// func mullQ5_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+TEXT ·mullQ5_0x1(SB), NOSPLIT, $0-56
+	MOVD $0, R10
+quarter:
+	MOVD n+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD w+16(FP), R5
+	MOVD c+24(FP), R6
+	MOVD lda+32(FP), R7
+	MOVD ldc+40(FP), R8
+	MOVD acc+48(FP), R9
+	ADD R7, R1, R2
+	ADD R10, R5, R11
+	ADD R10>>1, R5, R12
+	ADD R10, R6
+	WORD $0x4f000408 // movi v8.4s, #0x0
+	ADD R8, R6, R8
+	CBZ R9, start
+	FMOVQ 0(R6), F8
+start:
+	MOVD $0x0f0f0f0f, R15
+	WORD $0x4e040dea // dup v10.4s, w15
+	MOVD $0x10101010, R15
+	WORD $0x4e040deb // dup v11.4s, w15
+loop:
+	FMOVD 0(R12), F0
+	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	FMOVQ 96(R11), F0
+	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
+	FMOVQ 32(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 160(R11), F1
+	WORD $0x4e2a1c21 // and v1.16b, v1.16b, v10.16b
+	FMOVQ 32(R11), F12
+	WORD $0x4f23558c // shl v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 224(R11), F2
+	WORD $0x4e2a1c42 // and v2.16b, v2.16b, v10.16b
+	FMOVQ 32(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 288(R11), F3
+	WORD $0x4e2a1c63 // and v3.16b, v3.16b, v10.16b
+	FMOVQ 32(R11), F12
+	WORD $0x4f21558c // shl v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 96(R11), F4
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	FMOVQ 32(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 160(R11), F5
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	FMOVQ 32(R11), F12
+	WORD $0x6f3f058c // ushr v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 224(R11), F6
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	FMOVQ 32(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 288(R11), F7
+	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
+	FMOVQ 32(R11), F12
+	WORD $0x6f3d058c // ushr v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	WORD $0x4e0c058d // dup v13.4s, v12.s[1]
+	WORD $0x4ead8400 // add v0.4s, v0.4s, v13.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	ADD $352, R11
+	ADD $352, R12
+	SUBS $1, R0
+	BNE loop
+	FMOVQ F8, 0(R6)
 	ADD $16, R10
 	CMP $64, R10
 	BLT quarter
@@ -794,8 +923,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1228 // fmla v8.4s, v17.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -807,8 +936,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c920f // fmul v15.4s, v16.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	ADD $384, R11
 	ADD $384, R12
@@ -900,8 +1029,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1228 // fmla v8.4s, v17.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -913,12 +1042,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c920f // fmul v15.4s, v16.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1229 // fmla v9.4s, v17.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -930,8 +1059,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c920f // fmul v15.4s, v16.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	ADD $384, R11
 	ADD $384, R12
@@ -939,6 +1068,136 @@ loop:
 	BNE loop
 	FMOVQ F8, 0(R6)
 	FMOVQ F9, 0(R8)
+	ADD $16, R10
+	CMP $64, R10
+	BLT quarter
+	RET
+
+// func mullQ5_1x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+TEXT ·mullQ5_1x1(SB), NOSPLIT, $0-56
+	MOVD $0, R10
+quarter:
+	MOVD n+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD w+16(FP), R5
+	MOVD c+24(FP), R6
+	MOVD lda+32(FP), R7
+	MOVD ldc+40(FP), R8
+	MOVD acc+48(FP), R9
+	ADD R7, R1, R2
+	ADD R10, R5, R11
+	ADD R10>>1, R5, R12
+	ADD R10, R6
+	WORD $0x4f000408 // movi v8.4s, #0x0
+	ADD R8, R6, R8
+	CBZ R9, start
+	FMOVQ 0(R6), F8
+start:
+	MOVD $0x0f0f0f0f, R15
+	WORD $0x4e040dea // dup v10.4s, w15
+	MOVD $0x10101010, R15
+	WORD $0x4e040deb // dup v11.4s, w15
+loop:
+	FMOVD 0(R12), F0
+	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
+	WORD $0x4ea01c10 // mov v16.16b, v0.16b
+	FMOVD 32(R12), F17
+	WORD $0x0e217a31 // fcvtl v17.4s, v17.4h
+	FMOVQ 128(R11), F0
+	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
+	FMOVQ 64(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 192(R11), F1
+	WORD $0x4e2a1c21 // and v1.16b, v1.16b, v10.16b
+	FMOVQ 64(R11), F12
+	WORD $0x4f23558c // shl v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 256(R11), F2
+	WORD $0x4e2a1c42 // and v2.16b, v2.16b, v10.16b
+	FMOVQ 64(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 320(R11), F3
+	WORD $0x4e2a1c63 // and v3.16b, v3.16b, v10.16b
+	FMOVQ 64(R11), F12
+	WORD $0x4f21558c // shl v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 128(R11), F4
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	FMOVQ 64(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 192(R11), F5
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	FMOVQ 64(R11), F12
+	WORD $0x6f3f058c // ushr v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 256(R11), F6
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	FMOVQ 64(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 320(R11), F7
+	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
+	FMOVQ 64(R11), F12
+	WORD $0x6f3d058c // ushr v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	WORD $0x4fac1228 // fmla v8.4s, v17.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	ADD $384, R11
+	ADD $384, R12
+	SUBS $1, R0
+	BNE loop
+	FMOVQ F8, 0(R6)
 	ADD $16, R10
 	CMP $64, R10
 	BLT quarter
@@ -2589,8 +2848,8 @@ loop:
 	FMOVQ 704(R11), F7
 	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1308 // fmla v8.4s, v24.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -2602,8 +2861,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c920f // fmul v15.4s, v16.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 256(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -2622,8 +2881,8 @@ loop:
 	FMOVQ 704(R11), F7
 	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1328 // fmla v8.4s, v25.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -2635,8 +2894,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c922f // fmul v15.4s, v17.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c922d // fmul v13.4s, v17.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 768(R11), F0
 	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
@@ -2655,8 +2914,8 @@ loop:
 	FMOVQ 1216(R11), F7
 	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1348 // fmla v8.4s, v26.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -2668,8 +2927,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c924f // fmul v15.4s, v18.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c924d // fmul v13.4s, v18.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 768(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -2688,8 +2947,8 @@ loop:
 	FMOVQ 1216(R11), F7
 	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1368 // fmla v8.4s, v27.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -2701,8 +2960,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c926f // fmul v15.4s, v19.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c926d // fmul v13.4s, v19.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 1280(R11), F0
 	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
@@ -2721,8 +2980,8 @@ loop:
 	FMOVQ 1728(R11), F7
 	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1388 // fmla v8.4s, v28.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -2734,8 +2993,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c928f // fmul v15.4s, v20.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c928d // fmul v13.4s, v20.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 1280(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -2754,8 +3013,8 @@ loop:
 	FMOVQ 1728(R11), F7
 	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13a8 // fmla v8.4s, v29.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -2767,8 +3026,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92af // fmul v15.4s, v21.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c92ad // fmul v13.4s, v21.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 1792(R11), F0
 	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
@@ -2787,8 +3046,8 @@ loop:
 	FMOVQ 2240(R11), F7
 	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13c8 // fmla v8.4s, v30.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -2800,8 +3059,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92cf // fmul v15.4s, v22.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c92cd // fmul v13.4s, v22.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 1792(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -2820,8 +3079,8 @@ loop:
 	FMOVQ 2240(R11), F7
 	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13e8 // fmla v8.4s, v31.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -2833,8 +3092,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92ef // fmul v15.4s, v23.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c92ed // fmul v13.4s, v23.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	ADD $2304, R11
 	ADD $2304, R12
@@ -2971,8 +3230,8 @@ loop:
 	FMOVQ 704(R11), F7
 	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1308 // fmla v8.4s, v24.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -2984,12 +3243,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c920f // fmul v15.4s, v16.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1309 // fmla v9.4s, v24.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -3001,8 +3260,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c920f // fmul v15.4s, v16.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	FMOVQ 256(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -3021,8 +3280,8 @@ loop:
 	FMOVQ 704(R11), F7
 	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1328 // fmla v8.4s, v25.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -3034,12 +3293,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c922f // fmul v15.4s, v17.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c922d // fmul v13.4s, v17.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1329 // fmla v9.4s, v25.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -3051,8 +3310,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c922f // fmul v15.4s, v17.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c922d // fmul v13.4s, v17.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	FMOVQ 768(R11), F0
 	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
@@ -3071,8 +3330,8 @@ loop:
 	FMOVQ 1216(R11), F7
 	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1348 // fmla v8.4s, v26.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -3084,12 +3343,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c924f // fmul v15.4s, v18.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c924d // fmul v13.4s, v18.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1349 // fmla v9.4s, v26.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -3101,8 +3360,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c924f // fmul v15.4s, v18.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c924d // fmul v13.4s, v18.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	FMOVQ 768(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -3121,8 +3380,8 @@ loop:
 	FMOVQ 1216(R11), F7
 	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1368 // fmla v8.4s, v27.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -3134,12 +3393,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c926f // fmul v15.4s, v19.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c926d // fmul v13.4s, v19.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1369 // fmla v9.4s, v27.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -3151,8 +3410,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c926f // fmul v15.4s, v19.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c926d // fmul v13.4s, v19.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	FMOVQ 1280(R11), F0
 	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
@@ -3171,8 +3430,8 @@ loop:
 	FMOVQ 1728(R11), F7
 	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1388 // fmla v8.4s, v28.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -3184,12 +3443,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c928f // fmul v15.4s, v20.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c928d // fmul v13.4s, v20.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1389 // fmla v9.4s, v28.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -3201,8 +3460,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c928f // fmul v15.4s, v20.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c928d // fmul v13.4s, v20.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	FMOVQ 1280(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -3221,8 +3480,8 @@ loop:
 	FMOVQ 1728(R11), F7
 	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13a8 // fmla v8.4s, v29.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -3234,12 +3493,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92af // fmul v15.4s, v21.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c92ad // fmul v13.4s, v21.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13a9 // fmla v9.4s, v29.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -3251,8 +3510,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92af // fmul v15.4s, v21.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c92ad // fmul v13.4s, v21.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	FMOVQ 1792(R11), F0
 	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
@@ -3271,8 +3530,8 @@ loop:
 	FMOVQ 2240(R11), F7
 	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13c8 // fmla v8.4s, v30.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -3284,12 +3543,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92cf // fmul v15.4s, v22.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c92cd // fmul v13.4s, v22.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13c9 // fmla v9.4s, v30.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -3301,8 +3560,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92cf // fmul v15.4s, v22.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c92cd // fmul v13.4s, v22.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	FMOVQ 1792(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -3321,8 +3580,8 @@ loop:
 	FMOVQ 2240(R11), F7
 	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13e8 // fmla v8.4s, v31.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -3334,12 +3593,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92ef // fmul v15.4s, v23.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c92ed // fmul v13.4s, v23.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13e9 // fmla v9.4s, v31.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -3351,8 +3610,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92ef // fmul v15.4s, v23.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c92ed // fmul v13.4s, v23.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	ADD $2304, R11
 	ADD $2304, R12
@@ -3360,6 +3619,594 @@ loop:
 	BNE loop
 	FMOVQ F8, 0(R6)
 	FMOVQ F9, 0(R8)
+	ADD $16, R10
+	CMP $64, R10
+	BLT quarter
+	RET
+
+// func mullQ4_Kx1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+TEXT ·mullQ4_Kx1(SB), NOSPLIT, $0-56
+	MOVD $0, R10
+quarter:
+	MOVD n+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD w+16(FP), R5
+	MOVD c+24(FP), R6
+	MOVD lda+32(FP), R7
+	MOVD ldc+40(FP), R8
+	MOVD acc+48(FP), R9
+	ADD R7, R1, R2
+	ADD R10, R5, R11
+	ADD R10>>1, R5, R12
+	ADD R10, R6
+	WORD $0x4f000408 // movi v8.4s, #0x0
+	ADD R8, R6, R8
+	CBZ R9, start
+	FMOVQ 0(R6), F8
+start:
+	MOVD $0x0f0f0f0f, R15
+	WORD $0x4e040dea // dup v10.4s, w15
+loop:
+	FMOVD 0(R12), F0
+	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
+	MOVD $0x000000ff, R15
+	WORD $0x4e040de4 // dup v4.4s, w15
+	MOVD $0x0000ff00, R15
+	WORD $0x4e040de5 // dup v5.4s, w15
+	MOVD $0x00ff0000, R15
+	WORD $0x4e040de6 // dup v6.4s, w15
+	MOVD $0xff000000, R15
+	WORD $0x4e040de7 // dup v7.4s, w15
+	FMOVD 32(R12), F1
+	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
+	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
+	FMOVQ 64(R11), F2
+	WORD $0x6f3e0443 // ushr v3.4s, v2.4s, #2
+	MOVD $0x30303030, R15
+	WORD $0x4e040ded // dup v13.4s, w15
+	WORD $0x4e2d1c63 // and v3.16b, v3.16b, v13.16b
+	MOVD $0x3f3f3f3f, R15
+	WORD $0x4e040ded // dup v13.4s, w15
+	WORD $0x4e2d1c42 // and v2.16b, v2.16b, v13.16b
+	FMOVQ 192(R11), F12
+	WORD $0x4e2a1d8c // and v12.16b, v12.16b, v10.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4e241c4d // and v13.16b, v2.16b, v4.16b
+	WORD $0x6e21d9ad // ucvtf v13.4s, v13.4s
+	WORD $0x6e20ddb0 // fmul v16.4s, v13.4s, v0.4s
+	WORD $0x4e251c4d // and v13.16b, v2.16b, v5.16b
+	WORD $0x6f38e5ad // ucvtf v13.4s, v13.4s, #8
+	WORD $0x6e20ddb1 // fmul v17.4s, v13.4s, v0.4s
+	WORD $0x4e261c4d // and v13.16b, v2.16b, v6.16b
+	WORD $0x6f30e5ad // ucvtf v13.4s, v13.4s, #16
+	WORD $0x6e20ddb2 // fmul v18.4s, v13.4s, v0.4s
+	WORD $0x4e271c4d // and v13.16b, v2.16b, v7.16b
+	WORD $0x6f28e5ad // ucvtf v13.4s, v13.4s, #24
+	WORD $0x6e20ddb3 // fmul v19.4s, v13.4s, v0.4s
+	WORD $0x4e241c6d // and v13.16b, v3.16b, v4.16b
+	WORD $0x6e21d9ad // ucvtf v13.4s, v13.4s
+	WORD $0x6e20ddb4 // fmul v20.4s, v13.4s, v0.4s
+	WORD $0x4e251c6d // and v13.16b, v3.16b, v5.16b
+	WORD $0x6f38e5ad // ucvtf v13.4s, v13.4s, #8
+	WORD $0x6e20ddb5 // fmul v21.4s, v13.4s, v0.4s
+	WORD $0x4e261c6d // and v13.16b, v3.16b, v6.16b
+	WORD $0x6f30e5ad // ucvtf v13.4s, v13.4s, #16
+	WORD $0x6e20ddb6 // fmul v22.4s, v13.4s, v0.4s
+	WORD $0x4e271c6d // and v13.16b, v3.16b, v7.16b
+	WORD $0x6f28e5ad // ucvtf v13.4s, v13.4s, #24
+	WORD $0x6e20ddb7 // fmul v23.4s, v13.4s, v0.4s
+	FMOVQ 128(R11), F2
+	WORD $0x6f3e0443 // ushr v3.4s, v2.4s, #2
+	MOVD $0x30303030, R15
+	WORD $0x4e040ded // dup v13.4s, w15
+	WORD $0x4e2d1c63 // and v3.16b, v3.16b, v13.16b
+	MOVD $0x3f3f3f3f, R15
+	WORD $0x4e040ded // dup v13.4s, w15
+	WORD $0x4e2d1c42 // and v2.16b, v2.16b, v13.16b
+	FMOVQ 192(R11), F12
+	WORD $0x6f0c058c // ushr v12.16b, v12.16b, #4
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4e241c4d // and v13.16b, v2.16b, v4.16b
+	WORD $0x6e21d9ad // ucvtf v13.4s, v13.4s
+	WORD $0x6e21ddb8 // fmul v24.4s, v13.4s, v1.4s
+	WORD $0x4e251c4d // and v13.16b, v2.16b, v5.16b
+	WORD $0x6f38e5ad // ucvtf v13.4s, v13.4s, #8
+	WORD $0x6e21ddb9 // fmul v25.4s, v13.4s, v1.4s
+	WORD $0x4e261c4d // and v13.16b, v2.16b, v6.16b
+	WORD $0x6f30e5ad // ucvtf v13.4s, v13.4s, #16
+	WORD $0x6e21ddba // fmul v26.4s, v13.4s, v1.4s
+	WORD $0x4e271c4d // and v13.16b, v2.16b, v7.16b
+	WORD $0x6f28e5ad // ucvtf v13.4s, v13.4s, #24
+	WORD $0x6e21ddbb // fmul v27.4s, v13.4s, v1.4s
+	WORD $0x4e241c6d // and v13.16b, v3.16b, v4.16b
+	WORD $0x6e21d9ad // ucvtf v13.4s, v13.4s
+	WORD $0x6e21ddbc // fmul v28.4s, v13.4s, v1.4s
+	WORD $0x4e251c6d // and v13.16b, v3.16b, v5.16b
+	WORD $0x6f38e5ad // ucvtf v13.4s, v13.4s, #8
+	WORD $0x6e21ddbd // fmul v29.4s, v13.4s, v1.4s
+	WORD $0x4e261c6d // and v13.16b, v3.16b, v6.16b
+	WORD $0x6f30e5ad // ucvtf v13.4s, v13.4s, #16
+	WORD $0x6e21ddbe // fmul v30.4s, v13.4s, v1.4s
+	WORD $0x4e271c6d // and v13.16b, v3.16b, v7.16b
+	WORD $0x6f28e5ad // ucvtf v13.4s, v13.4s, #24
+	WORD $0x6e21ddbf // fmul v31.4s, v13.4s, v1.4s
+	FMOVQ 256(R11), F0
+	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
+	FMOVQ 320(R11), F1
+	WORD $0x4e2a1c21 // and v1.16b, v1.16b, v10.16b
+	FMOVQ 384(R11), F2
+	WORD $0x4e2a1c42 // and v2.16b, v2.16b, v10.16b
+	FMOVQ 448(R11), F3
+	WORD $0x4e2a1c63 // and v3.16b, v3.16b, v10.16b
+	FMOVQ 512(R11), F4
+	WORD $0x4e2a1c84 // and v4.16b, v4.16b, v10.16b
+	FMOVQ 576(R11), F5
+	WORD $0x4e2a1ca5 // and v5.16b, v5.16b, v10.16b
+	FMOVQ 640(R11), F6
+	WORD $0x4e2a1cc6 // and v6.16b, v6.16b, v10.16b
+	FMOVQ 704(R11), F7
+	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
+	FMOVQ 0(R1), F12
+	WORD $0x4fac1308 // fmla v8.4s, v24.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	FMOVQ 256(R11), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 320(R11), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 384(R11), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	FMOVQ 448(R11), F3
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	FMOVQ 512(R11), F4
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	FMOVQ 576(R11), F5
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	FMOVQ 640(R11), F6
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	FMOVQ 704(R11), F7
+	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
+	FMOVQ 0(R1), F12
+	WORD $0x4fac1328 // fmla v8.4s, v25.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c922d // fmul v13.4s, v17.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	FMOVQ 768(R11), F0
+	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
+	FMOVQ 832(R11), F1
+	WORD $0x4e2a1c21 // and v1.16b, v1.16b, v10.16b
+	FMOVQ 896(R11), F2
+	WORD $0x4e2a1c42 // and v2.16b, v2.16b, v10.16b
+	FMOVQ 960(R11), F3
+	WORD $0x4e2a1c63 // and v3.16b, v3.16b, v10.16b
+	FMOVQ 1024(R11), F4
+	WORD $0x4e2a1c84 // and v4.16b, v4.16b, v10.16b
+	FMOVQ 1088(R11), F5
+	WORD $0x4e2a1ca5 // and v5.16b, v5.16b, v10.16b
+	FMOVQ 1152(R11), F6
+	WORD $0x4e2a1cc6 // and v6.16b, v6.16b, v10.16b
+	FMOVQ 1216(R11), F7
+	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
+	FMOVQ 0(R1), F12
+	WORD $0x4fac1348 // fmla v8.4s, v26.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c924d // fmul v13.4s, v18.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	FMOVQ 768(R11), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 832(R11), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 896(R11), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	FMOVQ 960(R11), F3
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	FMOVQ 1024(R11), F4
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	FMOVQ 1088(R11), F5
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	FMOVQ 1152(R11), F6
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	FMOVQ 1216(R11), F7
+	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
+	FMOVQ 0(R1), F12
+	WORD $0x4fac1368 // fmla v8.4s, v27.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c926d // fmul v13.4s, v19.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	FMOVQ 1280(R11), F0
+	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
+	FMOVQ 1344(R11), F1
+	WORD $0x4e2a1c21 // and v1.16b, v1.16b, v10.16b
+	FMOVQ 1408(R11), F2
+	WORD $0x4e2a1c42 // and v2.16b, v2.16b, v10.16b
+	FMOVQ 1472(R11), F3
+	WORD $0x4e2a1c63 // and v3.16b, v3.16b, v10.16b
+	FMOVQ 1536(R11), F4
+	WORD $0x4e2a1c84 // and v4.16b, v4.16b, v10.16b
+	FMOVQ 1600(R11), F5
+	WORD $0x4e2a1ca5 // and v5.16b, v5.16b, v10.16b
+	FMOVQ 1664(R11), F6
+	WORD $0x4e2a1cc6 // and v6.16b, v6.16b, v10.16b
+	FMOVQ 1728(R11), F7
+	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
+	FMOVQ 0(R1), F12
+	WORD $0x4fac1388 // fmla v8.4s, v28.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c928d // fmul v13.4s, v20.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	FMOVQ 1280(R11), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 1344(R11), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 1408(R11), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	FMOVQ 1472(R11), F3
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	FMOVQ 1536(R11), F4
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	FMOVQ 1600(R11), F5
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	FMOVQ 1664(R11), F6
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	FMOVQ 1728(R11), F7
+	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
+	FMOVQ 0(R1), F12
+	WORD $0x4fac13a8 // fmla v8.4s, v29.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c92ad // fmul v13.4s, v21.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	FMOVQ 1792(R11), F0
+	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
+	FMOVQ 1856(R11), F1
+	WORD $0x4e2a1c21 // and v1.16b, v1.16b, v10.16b
+	FMOVQ 1920(R11), F2
+	WORD $0x4e2a1c42 // and v2.16b, v2.16b, v10.16b
+	FMOVQ 1984(R11), F3
+	WORD $0x4e2a1c63 // and v3.16b, v3.16b, v10.16b
+	FMOVQ 2048(R11), F4
+	WORD $0x4e2a1c84 // and v4.16b, v4.16b, v10.16b
+	FMOVQ 2112(R11), F5
+	WORD $0x4e2a1ca5 // and v5.16b, v5.16b, v10.16b
+	FMOVQ 2176(R11), F6
+	WORD $0x4e2a1cc6 // and v6.16b, v6.16b, v10.16b
+	FMOVQ 2240(R11), F7
+	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
+	FMOVQ 0(R1), F12
+	WORD $0x4fac13c8 // fmla v8.4s, v30.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c92cd // fmul v13.4s, v22.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	FMOVQ 1792(R11), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 1856(R11), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 1920(R11), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	FMOVQ 1984(R11), F3
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	FMOVQ 2048(R11), F4
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	FMOVQ 2112(R11), F5
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	FMOVQ 2176(R11), F6
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	FMOVQ 2240(R11), F7
+	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
+	FMOVQ 0(R1), F12
+	WORD $0x4fac13e8 // fmla v8.4s, v31.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c92ed // fmul v13.4s, v23.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	ADD $2304, R11
+	ADD $2304, R12
+	SUBS $1, R0
+	BNE loop
+	FMOVQ F8, 0(R6)
 	ADD $16, R10
 	CMP $64, R10
 	BLT quarter
@@ -5293,8 +6140,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1308 // fmla v8.4s, v24.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -5306,8 +6153,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c920f // fmul v15.4s, v16.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 384(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -5357,8 +6204,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1328 // fmla v8.4s, v25.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -5370,8 +6217,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c922f // fmul v15.4s, v17.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c922d // fmul v13.4s, v17.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 1024(R11), F0
 	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
@@ -5421,8 +6268,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1348 // fmla v8.4s, v26.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -5434,8 +6281,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c924f // fmul v15.4s, v18.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c924d // fmul v13.4s, v18.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 1024(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -5485,8 +6332,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1368 // fmla v8.4s, v27.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -5498,8 +6345,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c926f // fmul v15.4s, v19.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c926d // fmul v13.4s, v19.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 1664(R11), F0
 	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
@@ -5549,8 +6396,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1388 // fmla v8.4s, v28.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -5562,8 +6409,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c928f // fmul v15.4s, v20.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c928d // fmul v13.4s, v20.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 1664(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -5613,8 +6460,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13a8 // fmla v8.4s, v29.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -5626,8 +6473,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92af // fmul v15.4s, v21.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c92ad // fmul v13.4s, v21.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 2304(R11), F0
 	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
@@ -5677,8 +6524,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13c8 // fmla v8.4s, v30.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -5690,8 +6537,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92cf // fmul v15.4s, v22.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c92cd // fmul v13.4s, v22.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 2304(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -5741,8 +6588,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13e8 // fmla v8.4s, v31.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -5754,8 +6601,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92ef // fmul v15.4s, v23.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c92ed // fmul v13.4s, v23.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	ADD $2816, R11
 	ADD $2816, R12
@@ -5925,8 +6772,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1308 // fmla v8.4s, v24.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -5938,12 +6785,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c920f // fmul v15.4s, v16.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1309 // fmla v9.4s, v24.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -5955,8 +6802,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c920f // fmul v15.4s, v16.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	FMOVQ 384(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -6006,8 +6853,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1328 // fmla v8.4s, v25.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -6019,12 +6866,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c922f // fmul v15.4s, v17.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c922d // fmul v13.4s, v17.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1329 // fmla v9.4s, v25.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -6036,8 +6883,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c922f // fmul v15.4s, v17.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c922d // fmul v13.4s, v17.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	FMOVQ 1024(R11), F0
 	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
@@ -6087,8 +6934,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1348 // fmla v8.4s, v26.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -6100,12 +6947,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c924f // fmul v15.4s, v18.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c924d // fmul v13.4s, v18.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1349 // fmla v9.4s, v26.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -6117,8 +6964,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c924f // fmul v15.4s, v18.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c924d // fmul v13.4s, v18.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	FMOVQ 1024(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -6168,8 +7015,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1368 // fmla v8.4s, v27.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -6181,12 +7028,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c926f // fmul v15.4s, v19.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c926d // fmul v13.4s, v19.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1369 // fmla v9.4s, v27.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -6198,8 +7045,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c926f // fmul v15.4s, v19.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c926d // fmul v13.4s, v19.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	FMOVQ 1664(R11), F0
 	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
@@ -6249,8 +7096,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1388 // fmla v8.4s, v28.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -6262,12 +7109,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c928f // fmul v15.4s, v20.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c928d // fmul v13.4s, v20.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac1389 // fmla v9.4s, v28.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -6279,8 +7126,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c928f // fmul v15.4s, v20.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c928d // fmul v13.4s, v20.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	FMOVQ 1664(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -6330,8 +7177,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13a8 // fmla v8.4s, v29.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -6343,12 +7190,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92af // fmul v15.4s, v21.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c92ad // fmul v13.4s, v21.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13a9 // fmla v9.4s, v29.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -6360,8 +7207,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92af // fmul v15.4s, v21.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c92ad // fmul v13.4s, v21.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	FMOVQ 2304(R11), F0
 	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
@@ -6411,8 +7258,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13c8 // fmla v8.4s, v30.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -6424,12 +7271,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92cf // fmul v15.4s, v22.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c92cd // fmul v13.4s, v22.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13c9 // fmla v9.4s, v30.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -6441,8 +7288,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92cf // fmul v15.4s, v22.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c92cd // fmul v13.4s, v22.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	FMOVQ 2304(R11), F0
 	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
@@ -6492,8 +7339,8 @@ loop:
 	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
 	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
 	FMOVQ 0(R1), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13e8 // fmla v8.4s, v31.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R1), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -6505,12 +7352,12 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92ef // fmul v15.4s, v23.4s, v12.s[0]
-	WORD $0x4e2ecde8 // fmla v8.4s, v15.4s, v14.4s
+	WORD $0x4f8c92ed // fmul v13.4s, v23.4s, v12.s[0]
+	WORD $0x4e2ecda8 // fmla v8.4s, v13.4s, v14.4s
 	ADD $40, R1
 	FMOVQ 0(R2), F12
-	WORD $0x4f00040e // movi v14.4s, #0x0
 	WORD $0x4fac13e9 // fmla v9.4s, v31.4s, v12.s[1]
+	WORD $0x4f00040e // movi v14.4s, #0x0
 	FMOVQ 8(R2), F13
 	WORD $0x4f8de00e // sdot v14.4s, v0.16b, v13.4b[0]
 	WORD $0x4fade02e // sdot v14.4s, v1.16b, v13.4b[1]
@@ -6522,8 +7369,8 @@ loop:
 	WORD $0x4f8de8ce // sdot v14.4s, v6.16b, v13.4b[2]
 	WORD $0x4fade8ee // sdot v14.4s, v7.16b, v13.4b[3]
 	WORD $0x4e21d9ce // scvtf v14.4s, v14.4s
-	WORD $0x4f8c92ef // fmul v15.4s, v23.4s, v12.s[0]
-	WORD $0x4e2ecde9 // fmla v9.4s, v15.4s, v14.4s
+	WORD $0x4f8c92ed // fmul v13.4s, v23.4s, v12.s[0]
+	WORD $0x4e2ecda9 // fmla v9.4s, v13.4s, v14.4s
 	ADD $40, R2
 	ADD $2816, R11
 	ADD $2816, R12
@@ -6531,6 +7378,844 @@ loop:
 	BNE loop
 	FMOVQ F8, 0(R6)
 	FMOVQ F9, 0(R8)
+	ADD $16, R10
+	CMP $64, R10
+	BLT quarter
+	RET
+
+// func mullQ5_Kx1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+TEXT ·mullQ5_Kx1(SB), NOSPLIT, $0-56
+	MOVD $0, R10
+quarter:
+	MOVD n+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD w+16(FP), R5
+	MOVD c+24(FP), R6
+	MOVD lda+32(FP), R7
+	MOVD ldc+40(FP), R8
+	MOVD acc+48(FP), R9
+	ADD R7, R1, R2
+	ADD R10, R5, R11
+	ADD R10>>1, R5, R12
+	ADD R10, R6
+	WORD $0x4f000408 // movi v8.4s, #0x0
+	ADD R8, R6, R8
+	CBZ R9, start
+	FMOVQ 0(R6), F8
+start:
+	MOVD $0x0f0f0f0f, R15
+	WORD $0x4e040dea // dup v10.4s, w15
+	MOVD $0x10101010, R15
+	WORD $0x4e040deb // dup v11.4s, w15
+loop:
+	FMOVD 0(R12), F0
+	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
+	MOVD $0x000000ff, R15
+	WORD $0x4e040de4 // dup v4.4s, w15
+	MOVD $0x0000ff00, R15
+	WORD $0x4e040de5 // dup v5.4s, w15
+	MOVD $0x00ff0000, R15
+	WORD $0x4e040de6 // dup v6.4s, w15
+	MOVD $0xff000000, R15
+	WORD $0x4e040de7 // dup v7.4s, w15
+	FMOVD 32(R12), F1
+	WORD $0x0e217821 // fcvtl v1.4s, v1.4h
+	WORD $0x6ea0f821 // fneg v1.4s, v1.4s
+	FMOVQ 64(R11), F2
+	WORD $0x6f3e0443 // ushr v3.4s, v2.4s, #2
+	MOVD $0x30303030, R15
+	WORD $0x4e040ded // dup v13.4s, w15
+	WORD $0x4e2d1c63 // and v3.16b, v3.16b, v13.16b
+	MOVD $0x3f3f3f3f, R15
+	WORD $0x4e040ded // dup v13.4s, w15
+	WORD $0x4e2d1c42 // and v2.16b, v2.16b, v13.16b
+	FMOVQ 192(R11), F12
+	WORD $0x4e2a1d8c // and v12.16b, v12.16b, v10.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4e241c4d // and v13.16b, v2.16b, v4.16b
+	WORD $0x6e21d9ad // ucvtf v13.4s, v13.4s
+	WORD $0x6e20ddb0 // fmul v16.4s, v13.4s, v0.4s
+	WORD $0x4e251c4d // and v13.16b, v2.16b, v5.16b
+	WORD $0x6f38e5ad // ucvtf v13.4s, v13.4s, #8
+	WORD $0x6e20ddb1 // fmul v17.4s, v13.4s, v0.4s
+	WORD $0x4e261c4d // and v13.16b, v2.16b, v6.16b
+	WORD $0x6f30e5ad // ucvtf v13.4s, v13.4s, #16
+	WORD $0x6e20ddb2 // fmul v18.4s, v13.4s, v0.4s
+	WORD $0x4e271c4d // and v13.16b, v2.16b, v7.16b
+	WORD $0x6f28e5ad // ucvtf v13.4s, v13.4s, #24
+	WORD $0x6e20ddb3 // fmul v19.4s, v13.4s, v0.4s
+	WORD $0x4e241c6d // and v13.16b, v3.16b, v4.16b
+	WORD $0x6e21d9ad // ucvtf v13.4s, v13.4s
+	WORD $0x6e20ddb4 // fmul v20.4s, v13.4s, v0.4s
+	WORD $0x4e251c6d // and v13.16b, v3.16b, v5.16b
+	WORD $0x6f38e5ad // ucvtf v13.4s, v13.4s, #8
+	WORD $0x6e20ddb5 // fmul v21.4s, v13.4s, v0.4s
+	WORD $0x4e261c6d // and v13.16b, v3.16b, v6.16b
+	WORD $0x6f30e5ad // ucvtf v13.4s, v13.4s, #16
+	WORD $0x6e20ddb6 // fmul v22.4s, v13.4s, v0.4s
+	WORD $0x4e271c6d // and v13.16b, v3.16b, v7.16b
+	WORD $0x6f28e5ad // ucvtf v13.4s, v13.4s, #24
+	WORD $0x6e20ddb7 // fmul v23.4s, v13.4s, v0.4s
+	FMOVQ 128(R11), F2
+	WORD $0x6f3e0443 // ushr v3.4s, v2.4s, #2
+	MOVD $0x30303030, R15
+	WORD $0x4e040ded // dup v13.4s, w15
+	WORD $0x4e2d1c63 // and v3.16b, v3.16b, v13.16b
+	MOVD $0x3f3f3f3f, R15
+	WORD $0x4e040ded // dup v13.4s, w15
+	WORD $0x4e2d1c42 // and v2.16b, v2.16b, v13.16b
+	FMOVQ 192(R11), F12
+	WORD $0x6f0c058c // ushr v12.16b, v12.16b, #4
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	WORD $0x4e241c4d // and v13.16b, v2.16b, v4.16b
+	WORD $0x6e21d9ad // ucvtf v13.4s, v13.4s
+	WORD $0x6e21ddb8 // fmul v24.4s, v13.4s, v1.4s
+	WORD $0x4e251c4d // and v13.16b, v2.16b, v5.16b
+	WORD $0x6f38e5ad // ucvtf v13.4s, v13.4s, #8
+	WORD $0x6e21ddb9 // fmul v25.4s, v13.4s, v1.4s
+	WORD $0x4e261c4d // and v13.16b, v2.16b, v6.16b
+	WORD $0x6f30e5ad // ucvtf v13.4s, v13.4s, #16
+	WORD $0x6e21ddba // fmul v26.4s, v13.4s, v1.4s
+	WORD $0x4e271c4d // and v13.16b, v2.16b, v7.16b
+	WORD $0x6f28e5ad // ucvtf v13.4s, v13.4s, #24
+	WORD $0x6e21ddbb // fmul v27.4s, v13.4s, v1.4s
+	WORD $0x4e241c6d // and v13.16b, v3.16b, v4.16b
+	WORD $0x6e21d9ad // ucvtf v13.4s, v13.4s
+	WORD $0x6e21ddbc // fmul v28.4s, v13.4s, v1.4s
+	WORD $0x4e251c6d // and v13.16b, v3.16b, v5.16b
+	WORD $0x6f38e5ad // ucvtf v13.4s, v13.4s, #8
+	WORD $0x6e21ddbd // fmul v29.4s, v13.4s, v1.4s
+	WORD $0x4e261c6d // and v13.16b, v3.16b, v6.16b
+	WORD $0x6f30e5ad // ucvtf v13.4s, v13.4s, #16
+	WORD $0x6e21ddbe // fmul v30.4s, v13.4s, v1.4s
+	WORD $0x4e271c6d // and v13.16b, v3.16b, v7.16b
+	WORD $0x6f28e5ad // ucvtf v13.4s, v13.4s, #24
+	WORD $0x6e21ddbf // fmul v31.4s, v13.4s, v1.4s
+	FMOVQ 384(R11), F0
+	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
+	FMOVQ 256(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 448(R11), F1
+	WORD $0x4e2a1c21 // and v1.16b, v1.16b, v10.16b
+	FMOVQ 256(R11), F12
+	WORD $0x4f23558c // shl v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 512(R11), F2
+	WORD $0x4e2a1c42 // and v2.16b, v2.16b, v10.16b
+	FMOVQ 256(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 576(R11), F3
+	WORD $0x4e2a1c63 // and v3.16b, v3.16b, v10.16b
+	FMOVQ 256(R11), F12
+	WORD $0x4f21558c // shl v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 640(R11), F4
+	WORD $0x4e2a1c84 // and v4.16b, v4.16b, v10.16b
+	FMOVQ 256(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 704(R11), F5
+	WORD $0x4e2a1ca5 // and v5.16b, v5.16b, v10.16b
+	FMOVQ 256(R11), F12
+	WORD $0x6f3f058c // ushr v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 768(R11), F6
+	WORD $0x4e2a1cc6 // and v6.16b, v6.16b, v10.16b
+	FMOVQ 256(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 832(R11), F7
+	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
+	FMOVQ 256(R11), F12
+	WORD $0x6f3d058c // ushr v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	WORD $0x4fac1308 // fmla v8.4s, v24.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c920d // fmul v13.4s, v16.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	FMOVQ 384(R11), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 320(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 448(R11), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 320(R11), F12
+	WORD $0x4f23558c // shl v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 512(R11), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	FMOVQ 320(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 576(R11), F3
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	FMOVQ 320(R11), F12
+	WORD $0x4f21558c // shl v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 640(R11), F4
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	FMOVQ 320(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 704(R11), F5
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	FMOVQ 320(R11), F12
+	WORD $0x6f3f058c // ushr v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 768(R11), F6
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	FMOVQ 320(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 832(R11), F7
+	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
+	FMOVQ 320(R11), F12
+	WORD $0x6f3d058c // ushr v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	WORD $0x4fac1328 // fmla v8.4s, v25.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c922d // fmul v13.4s, v17.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	FMOVQ 1024(R11), F0
+	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
+	FMOVQ 896(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 1088(R11), F1
+	WORD $0x4e2a1c21 // and v1.16b, v1.16b, v10.16b
+	FMOVQ 896(R11), F12
+	WORD $0x4f23558c // shl v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 1152(R11), F2
+	WORD $0x4e2a1c42 // and v2.16b, v2.16b, v10.16b
+	FMOVQ 896(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 1216(R11), F3
+	WORD $0x4e2a1c63 // and v3.16b, v3.16b, v10.16b
+	FMOVQ 896(R11), F12
+	WORD $0x4f21558c // shl v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 1280(R11), F4
+	WORD $0x4e2a1c84 // and v4.16b, v4.16b, v10.16b
+	FMOVQ 896(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 1344(R11), F5
+	WORD $0x4e2a1ca5 // and v5.16b, v5.16b, v10.16b
+	FMOVQ 896(R11), F12
+	WORD $0x6f3f058c // ushr v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 1408(R11), F6
+	WORD $0x4e2a1cc6 // and v6.16b, v6.16b, v10.16b
+	FMOVQ 896(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 1472(R11), F7
+	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
+	FMOVQ 896(R11), F12
+	WORD $0x6f3d058c // ushr v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	WORD $0x4fac1348 // fmla v8.4s, v26.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c924d // fmul v13.4s, v18.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	FMOVQ 1024(R11), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 960(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 1088(R11), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 960(R11), F12
+	WORD $0x4f23558c // shl v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 1152(R11), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	FMOVQ 960(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 1216(R11), F3
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	FMOVQ 960(R11), F12
+	WORD $0x4f21558c // shl v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 1280(R11), F4
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	FMOVQ 960(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 1344(R11), F5
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	FMOVQ 960(R11), F12
+	WORD $0x6f3f058c // ushr v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 1408(R11), F6
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	FMOVQ 960(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 1472(R11), F7
+	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
+	FMOVQ 960(R11), F12
+	WORD $0x6f3d058c // ushr v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	WORD $0x4fac1368 // fmla v8.4s, v27.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c926d // fmul v13.4s, v19.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	FMOVQ 1664(R11), F0
+	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
+	FMOVQ 1536(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 1728(R11), F1
+	WORD $0x4e2a1c21 // and v1.16b, v1.16b, v10.16b
+	FMOVQ 1536(R11), F12
+	WORD $0x4f23558c // shl v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 1792(R11), F2
+	WORD $0x4e2a1c42 // and v2.16b, v2.16b, v10.16b
+	FMOVQ 1536(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 1856(R11), F3
+	WORD $0x4e2a1c63 // and v3.16b, v3.16b, v10.16b
+	FMOVQ 1536(R11), F12
+	WORD $0x4f21558c // shl v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 1920(R11), F4
+	WORD $0x4e2a1c84 // and v4.16b, v4.16b, v10.16b
+	FMOVQ 1536(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 1984(R11), F5
+	WORD $0x4e2a1ca5 // and v5.16b, v5.16b, v10.16b
+	FMOVQ 1536(R11), F12
+	WORD $0x6f3f058c // ushr v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 2048(R11), F6
+	WORD $0x4e2a1cc6 // and v6.16b, v6.16b, v10.16b
+	FMOVQ 1536(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 2112(R11), F7
+	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
+	FMOVQ 1536(R11), F12
+	WORD $0x6f3d058c // ushr v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	WORD $0x4fac1388 // fmla v8.4s, v28.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c928d // fmul v13.4s, v20.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	FMOVQ 1664(R11), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 1600(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 1728(R11), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 1600(R11), F12
+	WORD $0x4f23558c // shl v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 1792(R11), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	FMOVQ 1600(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 1856(R11), F3
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	FMOVQ 1600(R11), F12
+	WORD $0x4f21558c // shl v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 1920(R11), F4
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	FMOVQ 1600(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 1984(R11), F5
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	FMOVQ 1600(R11), F12
+	WORD $0x6f3f058c // ushr v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 2048(R11), F6
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	FMOVQ 1600(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 2112(R11), F7
+	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
+	FMOVQ 1600(R11), F12
+	WORD $0x6f3d058c // ushr v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	WORD $0x4fac13a8 // fmla v8.4s, v29.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c92ad // fmul v13.4s, v21.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	FMOVQ 2304(R11), F0
+	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
+	FMOVQ 2176(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 2368(R11), F1
+	WORD $0x4e2a1c21 // and v1.16b, v1.16b, v10.16b
+	FMOVQ 2176(R11), F12
+	WORD $0x4f23558c // shl v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 2432(R11), F2
+	WORD $0x4e2a1c42 // and v2.16b, v2.16b, v10.16b
+	FMOVQ 2176(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 2496(R11), F3
+	WORD $0x4e2a1c63 // and v3.16b, v3.16b, v10.16b
+	FMOVQ 2176(R11), F12
+	WORD $0x4f21558c // shl v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 2560(R11), F4
+	WORD $0x4e2a1c84 // and v4.16b, v4.16b, v10.16b
+	FMOVQ 2176(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 2624(R11), F5
+	WORD $0x4e2a1ca5 // and v5.16b, v5.16b, v10.16b
+	FMOVQ 2176(R11), F12
+	WORD $0x6f3f058c // ushr v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 2688(R11), F6
+	WORD $0x4e2a1cc6 // and v6.16b, v6.16b, v10.16b
+	FMOVQ 2176(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 2752(R11), F7
+	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
+	FMOVQ 2176(R11), F12
+	WORD $0x6f3d058c // ushr v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	WORD $0x4fac13c8 // fmla v8.4s, v30.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c92cd // fmul v13.4s, v22.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	FMOVQ 2304(R11), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 2240(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 2368(R11), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 2240(R11), F12
+	WORD $0x4f23558c // shl v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 2432(R11), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	FMOVQ 2240(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 2496(R11), F3
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	FMOVQ 2240(R11), F12
+	WORD $0x4f21558c // shl v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 2560(R11), F4
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	FMOVQ 2240(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 2624(R11), F5
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	FMOVQ 2240(R11), F12
+	WORD $0x6f3f058c // ushr v12.4s, v12.4s, #1
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 2688(R11), F6
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	FMOVQ 2240(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 2752(R11), F7
+	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
+	FMOVQ 2240(R11), F12
+	WORD $0x6f3d058c // ushr v12.4s, v12.4s, #3
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	WORD $0x4fac13e8 // fmla v8.4s, v31.4s, v12.s[1]
+	FMOVQ 8(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	FMOVQ 24(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4ea18400 // add v0.4s, v0.4s, v1.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4f8c92ed // fmul v13.4s, v23.4s, v12.s[0]
+	WORD $0x4e20cda8 // fmla v8.4s, v13.4s, v0.4s
+	ADD $40, R1
+	ADD $2816, R11
+	ADD $2816, R12
+	SUBS $1, R0
+	BNE loop
+	FMOVQ F8, 0(R6)
 	ADD $16, R10
 	CMP $64, R10
 	BLT quarter
@@ -9723,6 +11408,851 @@ loop:
 	BNE loop
 	FMOVQ F8, 0(R6)
 	FMOVQ F9, 0(R8)
+	ADD $16, R10
+	CMP $64, R10
+	BLT quarter
+	RET
+
+// func mullQ6_Kx1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+TEXT ·mullQ6_Kx1(SB), NOSPLIT, $0-56
+	MOVD $0, R10
+quarter:
+	MOVD n+0(FP), R0
+	MOVD x+8(FP), R1
+	MOVD w+16(FP), R5
+	MOVD c+24(FP), R6
+	MOVD lda+32(FP), R7
+	MOVD ldc+40(FP), R8
+	MOVD acc+48(FP), R9
+	ADD R7, R1, R2
+	ADD R10, R5, R11
+	ADD R10>>1, R5, R12
+	ADD R10, R6
+	WORD $0x4f000408 // movi v8.4s, #0x0
+	ADD R8, R6, R8
+	CBZ R9, start
+	FMOVQ 0(R6), F8
+start:
+	MOVD $0x0f0f0f0f, R15
+	WORD $0x4e040dea // dup v10.4s, w15
+	MOVD $0x30303030, R15
+	WORD $0x4e040deb // dup v11.4s, w15
+loop:
+	FMOVD 0(R12), F0
+	WORD $0x0e217800 // fcvtl v0.4s, v0.4h
+	FMOVQ 32(R11), F2
+	WORD $0x4f38544d // shl v13.4s, v2.4s, #24
+	WORD $0x4f2805ad // sshr v13.4s, v13.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddb0 // fmul v16.4s, v13.4s, v0.4s
+	WORD $0x4f30544d // shl v13.4s, v2.4s, #16
+	WORD $0x4f2805ad // sshr v13.4s, v13.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddb1 // fmul v17.4s, v13.4s, v0.4s
+	WORD $0x4f28544d // shl v13.4s, v2.4s, #8
+	WORD $0x4f2805ad // sshr v13.4s, v13.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddb2 // fmul v18.4s, v13.4s, v0.4s
+	WORD $0x4f28044d // sshr v13.4s, v2.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddb3 // fmul v19.4s, v13.4s, v0.4s
+	FMOVQ 96(R11), F2
+	WORD $0x4f38544d // shl v13.4s, v2.4s, #24
+	WORD $0x4f2805ad // sshr v13.4s, v13.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddb4 // fmul v20.4s, v13.4s, v0.4s
+	WORD $0x4f30544d // shl v13.4s, v2.4s, #16
+	WORD $0x4f2805ad // sshr v13.4s, v13.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddb5 // fmul v21.4s, v13.4s, v0.4s
+	WORD $0x4f28544d // shl v13.4s, v2.4s, #8
+	WORD $0x4f2805ad // sshr v13.4s, v13.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddb6 // fmul v22.4s, v13.4s, v0.4s
+	WORD $0x4f28044d // sshr v13.4s, v2.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddb7 // fmul v23.4s, v13.4s, v0.4s
+	FMOVQ 160(R11), F2
+	WORD $0x4f38544d // shl v13.4s, v2.4s, #24
+	WORD $0x4f2805ad // sshr v13.4s, v13.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddb8 // fmul v24.4s, v13.4s, v0.4s
+	WORD $0x4f30544d // shl v13.4s, v2.4s, #16
+	WORD $0x4f2805ad // sshr v13.4s, v13.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddb9 // fmul v25.4s, v13.4s, v0.4s
+	WORD $0x4f28544d // shl v13.4s, v2.4s, #8
+	WORD $0x4f2805ad // sshr v13.4s, v13.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddba // fmul v26.4s, v13.4s, v0.4s
+	WORD $0x4f28044d // sshr v13.4s, v2.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddbb // fmul v27.4s, v13.4s, v0.4s
+	FMOVQ 224(R11), F2
+	WORD $0x4f38544d // shl v13.4s, v2.4s, #24
+	WORD $0x4f2805ad // sshr v13.4s, v13.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddbc // fmul v28.4s, v13.4s, v0.4s
+	WORD $0x4f30544d // shl v13.4s, v2.4s, #16
+	WORD $0x4f2805ad // sshr v13.4s, v13.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddbd // fmul v29.4s, v13.4s, v0.4s
+	WORD $0x4f28544d // shl v13.4s, v2.4s, #8
+	WORD $0x4f2805ad // sshr v13.4s, v13.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddbe // fmul v30.4s, v13.4s, v0.4s
+	WORD $0x4f28044d // sshr v13.4s, v2.4s, #24
+	WORD $0x4e21d9ad // scvtf v13.4s, v13.4s
+	WORD $0x6e20ddbf // fmul v31.4s, v13.4s, v0.4s
+	FMOVQ 544(R11), F0
+	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
+	FMOVQ 288(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 608(R11), F1
+	WORD $0x4e2a1c21 // and v1.16b, v1.16b, v10.16b
+	FMOVQ 288(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 672(R11), F2
+	WORD $0x4e2a1c42 // and v2.16b, v2.16b, v10.16b
+	FMOVQ 288(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 736(R11), F3
+	WORD $0x4e2a1c63 // and v3.16b, v3.16b, v10.16b
+	FMOVQ 288(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 800(R11), F4
+	WORD $0x4e2a1c84 // and v4.16b, v4.16b, v10.16b
+	FMOVQ 352(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 864(R11), F5
+	WORD $0x4e2a1ca5 // and v5.16b, v5.16b, v10.16b
+	FMOVQ 352(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 928(R11), F6
+	WORD $0x4e2a1cc6 // and v6.16b, v6.16b, v10.16b
+	FMOVQ 352(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 992(R11), F7
+	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
+	FMOVQ 352(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	FMOVQ 12(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	WORD $0x4e0c058d // dup v13.4s, v12.s[1]
+	WORD $0x4ead8400 // add v0.4s, v0.4s, v13.4s
+	FMOVQ 28(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4e14058d // dup v13.4s, v12.s[2]
+	WORD $0x4ead8421 // add v1.4s, v1.4s, v13.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e30dc00 // fmul v0.4s, v0.4s, v16.4s
+	WORD $0x4e31cc20 // fmla v0.4s, v1.4s, v17.4s
+	WORD $0x4f8c1008 // fmla v8.4s, v0.4s, v12.s[0]
+	ADD $44, R1
+	FMOVQ 544(R11), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 416(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 608(R11), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 416(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 672(R11), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	FMOVQ 416(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 736(R11), F3
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	FMOVQ 416(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 800(R11), F4
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	FMOVQ 480(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 864(R11), F5
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	FMOVQ 480(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 928(R11), F6
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	FMOVQ 480(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 992(R11), F7
+	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
+	FMOVQ 480(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	FMOVQ 12(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	WORD $0x4e0c058d // dup v13.4s, v12.s[1]
+	WORD $0x4ead8400 // add v0.4s, v0.4s, v13.4s
+	FMOVQ 28(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4e14058d // dup v13.4s, v12.s[2]
+	WORD $0x4ead8421 // add v1.4s, v1.4s, v13.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e32dc00 // fmul v0.4s, v0.4s, v18.4s
+	WORD $0x4e33cc20 // fmla v0.4s, v1.4s, v19.4s
+	WORD $0x4f8c1008 // fmla v8.4s, v0.4s, v12.s[0]
+	ADD $44, R1
+	FMOVQ 1312(R11), F0
+	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
+	FMOVQ 1056(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 1376(R11), F1
+	WORD $0x4e2a1c21 // and v1.16b, v1.16b, v10.16b
+	FMOVQ 1056(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 1440(R11), F2
+	WORD $0x4e2a1c42 // and v2.16b, v2.16b, v10.16b
+	FMOVQ 1056(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 1504(R11), F3
+	WORD $0x4e2a1c63 // and v3.16b, v3.16b, v10.16b
+	FMOVQ 1056(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 1568(R11), F4
+	WORD $0x4e2a1c84 // and v4.16b, v4.16b, v10.16b
+	FMOVQ 1120(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 1632(R11), F5
+	WORD $0x4e2a1ca5 // and v5.16b, v5.16b, v10.16b
+	FMOVQ 1120(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 1696(R11), F6
+	WORD $0x4e2a1cc6 // and v6.16b, v6.16b, v10.16b
+	FMOVQ 1120(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 1760(R11), F7
+	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
+	FMOVQ 1120(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	FMOVQ 12(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	WORD $0x4e0c058d // dup v13.4s, v12.s[1]
+	WORD $0x4ead8400 // add v0.4s, v0.4s, v13.4s
+	FMOVQ 28(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4e14058d // dup v13.4s, v12.s[2]
+	WORD $0x4ead8421 // add v1.4s, v1.4s, v13.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e34dc00 // fmul v0.4s, v0.4s, v20.4s
+	WORD $0x4e35cc20 // fmla v0.4s, v1.4s, v21.4s
+	WORD $0x4f8c1008 // fmla v8.4s, v0.4s, v12.s[0]
+	ADD $44, R1
+	FMOVQ 1312(R11), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 1184(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 1376(R11), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 1184(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 1440(R11), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	FMOVQ 1184(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 1504(R11), F3
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	FMOVQ 1184(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 1568(R11), F4
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	FMOVQ 1248(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 1632(R11), F5
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	FMOVQ 1248(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 1696(R11), F6
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	FMOVQ 1248(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 1760(R11), F7
+	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
+	FMOVQ 1248(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	FMOVQ 12(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	WORD $0x4e0c058d // dup v13.4s, v12.s[1]
+	WORD $0x4ead8400 // add v0.4s, v0.4s, v13.4s
+	FMOVQ 28(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4e14058d // dup v13.4s, v12.s[2]
+	WORD $0x4ead8421 // add v1.4s, v1.4s, v13.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e36dc00 // fmul v0.4s, v0.4s, v22.4s
+	WORD $0x4e37cc20 // fmla v0.4s, v1.4s, v23.4s
+	WORD $0x4f8c1008 // fmla v8.4s, v0.4s, v12.s[0]
+	ADD $44, R1
+	FMOVQ 2080(R11), F0
+	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
+	FMOVQ 1824(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 2144(R11), F1
+	WORD $0x4e2a1c21 // and v1.16b, v1.16b, v10.16b
+	FMOVQ 1824(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 2208(R11), F2
+	WORD $0x4e2a1c42 // and v2.16b, v2.16b, v10.16b
+	FMOVQ 1824(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 2272(R11), F3
+	WORD $0x4e2a1c63 // and v3.16b, v3.16b, v10.16b
+	FMOVQ 1824(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 2336(R11), F4
+	WORD $0x4e2a1c84 // and v4.16b, v4.16b, v10.16b
+	FMOVQ 1888(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 2400(R11), F5
+	WORD $0x4e2a1ca5 // and v5.16b, v5.16b, v10.16b
+	FMOVQ 1888(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 2464(R11), F6
+	WORD $0x4e2a1cc6 // and v6.16b, v6.16b, v10.16b
+	FMOVQ 1888(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 2528(R11), F7
+	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
+	FMOVQ 1888(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	FMOVQ 12(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	WORD $0x4e0c058d // dup v13.4s, v12.s[1]
+	WORD $0x4ead8400 // add v0.4s, v0.4s, v13.4s
+	FMOVQ 28(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4e14058d // dup v13.4s, v12.s[2]
+	WORD $0x4ead8421 // add v1.4s, v1.4s, v13.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e38dc00 // fmul v0.4s, v0.4s, v24.4s
+	WORD $0x4e39cc20 // fmla v0.4s, v1.4s, v25.4s
+	WORD $0x4f8c1008 // fmla v8.4s, v0.4s, v12.s[0]
+	ADD $44, R1
+	FMOVQ 2080(R11), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 1952(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 2144(R11), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 1952(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 2208(R11), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	FMOVQ 1952(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 2272(R11), F3
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	FMOVQ 1952(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 2336(R11), F4
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	FMOVQ 2016(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 2400(R11), F5
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	FMOVQ 2016(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 2464(R11), F6
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	FMOVQ 2016(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 2528(R11), F7
+	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
+	FMOVQ 2016(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	FMOVQ 12(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	WORD $0x4e0c058d // dup v13.4s, v12.s[1]
+	WORD $0x4ead8400 // add v0.4s, v0.4s, v13.4s
+	FMOVQ 28(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4e14058d // dup v13.4s, v12.s[2]
+	WORD $0x4ead8421 // add v1.4s, v1.4s, v13.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3adc00 // fmul v0.4s, v0.4s, v26.4s
+	WORD $0x4e3bcc20 // fmla v0.4s, v1.4s, v27.4s
+	WORD $0x4f8c1008 // fmla v8.4s, v0.4s, v12.s[0]
+	ADD $44, R1
+	FMOVQ 2848(R11), F0
+	WORD $0x4e2a1c00 // and v0.16b, v0.16b, v10.16b
+	FMOVQ 2592(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 2912(R11), F1
+	WORD $0x4e2a1c21 // and v1.16b, v1.16b, v10.16b
+	FMOVQ 2592(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 2976(R11), F2
+	WORD $0x4e2a1c42 // and v2.16b, v2.16b, v10.16b
+	FMOVQ 2592(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 3040(R11), F3
+	WORD $0x4e2a1c63 // and v3.16b, v3.16b, v10.16b
+	FMOVQ 2592(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 3104(R11), F4
+	WORD $0x4e2a1c84 // and v4.16b, v4.16b, v10.16b
+	FMOVQ 2656(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 3168(R11), F5
+	WORD $0x4e2a1ca5 // and v5.16b, v5.16b, v10.16b
+	FMOVQ 2656(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 3232(R11), F6
+	WORD $0x4e2a1cc6 // and v6.16b, v6.16b, v10.16b
+	FMOVQ 2656(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 3296(R11), F7
+	WORD $0x4e2a1ce7 // and v7.16b, v7.16b, v10.16b
+	FMOVQ 2656(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	FMOVQ 12(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	WORD $0x4e0c058d // dup v13.4s, v12.s[1]
+	WORD $0x4ead8400 // add v0.4s, v0.4s, v13.4s
+	FMOVQ 28(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4e14058d // dup v13.4s, v12.s[2]
+	WORD $0x4ead8421 // add v1.4s, v1.4s, v13.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3cdc00 // fmul v0.4s, v0.4s, v28.4s
+	WORD $0x4e3dcc20 // fmla v0.4s, v1.4s, v29.4s
+	WORD $0x4f8c1008 // fmla v8.4s, v0.4s, v12.s[0]
+	ADD $44, R1
+	FMOVQ 2848(R11), F0
+	WORD $0x6f0c0400 // ushr v0.16b, v0.16b, #4
+	FMOVQ 2720(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c00 // orr v0.16b, v0.16b, v12.16b
+	FMOVQ 2912(R11), F1
+	WORD $0x6f0c0421 // ushr v1.16b, v1.16b, #4
+	FMOVQ 2720(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c21 // orr v1.16b, v1.16b, v12.16b
+	FMOVQ 2976(R11), F2
+	WORD $0x6f0c0442 // ushr v2.16b, v2.16b, #4
+	FMOVQ 2720(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c42 // orr v2.16b, v2.16b, v12.16b
+	FMOVQ 3040(R11), F3
+	WORD $0x6f0c0463 // ushr v3.16b, v3.16b, #4
+	FMOVQ 2720(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c63 // orr v3.16b, v3.16b, v12.16b
+	FMOVQ 3104(R11), F4
+	WORD $0x6f0c0484 // ushr v4.16b, v4.16b, #4
+	FMOVQ 2784(R11), F12
+	WORD $0x4f24558c // shl v12.4s, v12.4s, #4
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1c84 // orr v4.16b, v4.16b, v12.16b
+	FMOVQ 3168(R11), F5
+	WORD $0x6f0c04a5 // ushr v5.16b, v5.16b, #4
+	FMOVQ 2784(R11), F12
+	WORD $0x4f22558c // shl v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ca5 // orr v5.16b, v5.16b, v12.16b
+	FMOVQ 3232(R11), F6
+	WORD $0x6f0c04c6 // ushr v6.16b, v6.16b, #4
+	FMOVQ 2784(R11), F12
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1cc6 // orr v6.16b, v6.16b, v12.16b
+	FMOVQ 3296(R11), F7
+	WORD $0x6f0c04e7 // ushr v7.16b, v7.16b, #4
+	FMOVQ 2784(R11), F12
+	WORD $0x6f3e058c // ushr v12.4s, v12.4s, #2
+	WORD $0x4e2b1d8c // and v12.16b, v12.16b, v11.16b
+	WORD $0x4eac1ce7 // orr v7.16b, v7.16b, v12.16b
+	FMOVQ 0(R1), F12
+	FMOVQ 12(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c00e // smull v14.8h, v0.8b, v9.8b
+	WORD $0x4e29c00f // smull2 v15.8h, v0.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e29802e // smlal v14.8h, v1.8b, v9.8b
+	WORD $0x4e29802f // smlal2 v15.8h, v1.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e29804e // smlal v14.8h, v2.8b, v9.8b
+	WORD $0x4e29804f // smlal2 v15.8h, v2.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e29806e // smlal v14.8h, v3.8b, v9.8b
+	WORD $0x4e29806f // smlal2 v15.8h, v3.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda0 // addp v0.4s, v13.4s, v14.4s
+	WORD $0x4e0c058d // dup v13.4s, v12.s[1]
+	WORD $0x4ead8400 // add v0.4s, v0.4s, v13.4s
+	FMOVQ 28(R1), F13
+	WORD $0x4e0405a9 // dup v9.4s, v13.s[0]
+	WORD $0x0e29c08e // smull v14.8h, v4.8b, v9.8b
+	WORD $0x4e29c08f // smull2 v15.8h, v4.16b, v9.16b
+	WORD $0x4e0c05a9 // dup v9.4s, v13.s[1]
+	WORD $0x0e2980ae // smlal v14.8h, v5.8b, v9.8b
+	WORD $0x4e2980af // smlal2 v15.8h, v5.16b, v9.16b
+	WORD $0x4e1405a9 // dup v9.4s, v13.s[2]
+	WORD $0x0e2980ce // smlal v14.8h, v6.8b, v9.8b
+	WORD $0x4e2980cf // smlal2 v15.8h, v6.16b, v9.16b
+	WORD $0x4e1c05a9 // dup v9.4s, v13.s[3]
+	WORD $0x0e2980ee // smlal v14.8h, v7.8b, v9.8b
+	WORD $0x4e2980ef // smlal2 v15.8h, v7.16b, v9.16b
+	WORD $0x4f00040d // movi v13.4s, #0x0
+	WORD $0x4e6069cd // sadalp v13.4s, v14.8h
+	WORD $0x4f00040e // movi v14.4s, #0x0
+	WORD $0x4e6069ee // sadalp v14.4s, v15.8h
+	WORD $0x4eaebda1 // addp v1.4s, v13.4s, v14.4s
+	WORD $0x4e14058d // dup v13.4s, v12.s[2]
+	WORD $0x4ead8421 // add v1.4s, v1.4s, v13.4s
+	WORD $0x4e21d800 // scvtf v0.4s, v0.4s
+	WORD $0x4e21d821 // scvtf v1.4s, v1.4s
+	WORD $0x6e3edc00 // fmul v0.4s, v0.4s, v30.4s
+	WORD $0x4e3fcc20 // fmla v0.4s, v1.4s, v31.4s
+	WORD $0x4f8c1008 // fmla v8.4s, v0.4s, v12.s[0]
+	ADD $44, R1
+	ADD $3360, R11
+	ADD $3360, R12
+	SUBS $1, R0
+	BNE loop
+	FMOVQ F8, 0(R6)
 	ADD $16, R10
 	CMP $64, R10
 	BLT quarter

@@ -16,6 +16,9 @@ func sdotQ5_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func sdotQ5_0x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
+func mullQ5_0x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
 func decodeQ5_1(n int, w, dst unsafe.Pointer)
 
 //go:noescape
@@ -23,6 +26,9 @@ func sdotQ5_1x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func sdotQ5_1x2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func mullQ5_1x1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func decodeQ4_K(n int, w, dst unsafe.Pointer)
@@ -34,6 +40,9 @@ func sdotQ4_Kx1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func sdotQ4_Kx2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
+func mullQ4_Kx1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
 func decodeQ5_K(n int, w, dst unsafe.Pointer)
 
 //go:noescape
@@ -43,6 +52,9 @@ func sdotQ5_Kx1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 func sdotQ5_Kx2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
+func mullQ5_Kx1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
 func decodeQ6_K(n int, w, dst unsafe.Pointer)
 
 //go:noescape
@@ -50,6 +62,9 @@ func sdotQ6_Kx1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 //go:noescape
 func sdotQ6_Kx2(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
+
+//go:noescape
+func mullQ6_Kx1(n int, x, w, c unsafe.Pointer, lda, ldc, acc int)
 
 // ExactQ5_0 takes panels of Q5_0 and float32 activations:
 //
@@ -63,6 +78,14 @@ var ExactQ5_0 = Tiles{decode: decodeQ5_0, per: 32, bytes: 352, tiles: []Tile{}}
 //
 // It needs dot products (SDOT).
 var Int8Q5_0 = Tiles{tiles: []Tile{sdotQ5_0x1, sdotQ5_0x2}}
+
+// MullQ5_0 takes panels of Q5_0 and int8 activations; for each block of 32:
+//
+//	sum := Σ (q[k]-16) * x.q[k] // exact, over the block
+//	acc = fma(d*x.scale, float32(sum), acc)
+//
+// It needs nothing (SMULL).
+var MullQ5_0 = Tiles{tiles: []Tile{mullQ5_0x1}}
 
 // ExactQ5_1 takes panels of Q5_1 and float32 activations:
 //
@@ -78,6 +101,15 @@ var ExactQ5_1 = Tiles{decode: decodeQ5_1, per: 32, bytes: 384, tiles: []Tile{}}
 // It needs dot products (SDOT).
 var Int8Q5_1 = Tiles{tiles: []Tile{sdotQ5_1x1, sdotQ5_1x2}}
 
+// MullQ5_1 takes panels of Q5_1 and int8 activations; for each block of 32:
+//
+//	sum := Σ q[k] * x.q[k] // exact, over the block
+//	acc = fma(m, x.sum, acc)
+//	acc = fma(d*x.scale, float32(sum), acc)
+//
+// It needs nothing (SMULL).
+var MullQ5_1 = Tiles{tiles: []Tile{mullQ5_1x1}}
+
 // ExactQ4_K takes panels of Q4_K and float32 activations:
 //
 //	acc = fma(fma(q[k], d*scale[k/32], -dmin*minimum[k/32]), x[k], acc)
@@ -91,6 +123,15 @@ var ExactQ4_K = Tiles{decode: decodeQ4_K, per: 256, bytes: 2304, tiles: []Tile{}
 //
 // It needs dot products (SDOT).
 var Int8Q4_K = Tiles{tiles: []Tile{sdotQ4_Kx1, sdotQ4_Kx2}}
+
+// MullQ4_K takes panels of Q4_K and int8 activations; for each block of 32:
+//
+//	sum := Σ q[k] * x.q[k] // exact, over the block
+//	acc = fma(-dmin*minimum, x.sum, acc)
+//	acc = fma(d*scale*x.scale, float32(sum), acc)
+//
+// It needs nothing (SMULL).
+var MullQ4_K = Tiles{tiles: []Tile{mullQ4_Kx1}}
 
 // ExactQ5_K takes panels of Q5_K and float32 activations:
 //
@@ -106,6 +147,15 @@ var ExactQ5_K = Tiles{decode: decodeQ5_K, per: 256, bytes: 2816, tiles: []Tile{}
 // It needs dot products (SDOT).
 var Int8Q5_K = Tiles{tiles: []Tile{sdotQ5_Kx1, sdotQ5_Kx2}}
 
+// MullQ5_K takes panels of Q5_K and int8 activations; for each block of 32:
+//
+//	sum := Σ q[k] * x.q[k] // exact, over the block
+//	acc = fma(-dmin*minimum, x.sum, acc)
+//	acc = fma(d*scale*x.scale, float32(sum), acc)
+//
+// It needs nothing (SMULL).
+var MullQ5_K = Tiles{tiles: []Tile{mullQ5_Kx1}}
+
 // ExactQ6_K takes panels of Q6_K and float32 activations:
 //
 //	s := d*scale[k/16]
@@ -120,3 +170,12 @@ var ExactQ6_K = Tiles{decode: decodeQ6_K, per: 256, bytes: 3360, tiles: []Tile{}
 //
 // It needs dot products (SDOT).
 var Int8Q6_K = Tiles{tiles: []Tile{sdotQ6_Kx1, sdotQ6_Kx2}}
+
+// MullQ6_K takes panels of Q6_K and int8 activations; for each block of 32:
+//
+//	sum[h] := Σ (q[k]-32) * x.q[k] // exact, over each 16
+//	u := fma(d*scale[1], float32(sum[1]), d*scale[0]*float32(sum[0]))
+//	acc = fma(u, x.scale, acc)
+//
+// It needs nothing (SMULL).
+var MullQ6_K = Tiles{tiles: []Tile{mullQ6_Kx1}}

@@ -41,6 +41,11 @@ func tiles() []reftest.Tile {
 		{Kind: mull(reftest.Int8Q8_0), Run: MullQ8_0.Run},
 		{Kind: mull(reftest.Int8Q4_0), Run: MullQ4_0.Run},
 		{Kind: mull(reftest.Int8Q4_1), Run: MullQ4_1.Run},
+		{Kind: mull(reftest.Int8Q5_0), Run: MullQ5_0.Run},
+		{Kind: mull(reftest.Int8Q5_1), Run: MullQ5_1.Run},
+		{Kind: mull(reftest.Int8Q4_K), Run: MullQ4_K.Run},
+		{Kind: mull(reftest.Int8Q5_K), Run: MullQ5_K.Run},
+		{Kind: mull(reftest.Int8Q6_K), Run: MullQ6_K.Run},
 	}
 	if cpuid.CPU.Supports(cpuid.ASIMDDP) {
 		all = append(all,
