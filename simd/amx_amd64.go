@@ -26,7 +26,7 @@ func hasAMX() bool { return amx.Enable() == nil }
 // amxPlan replaces kernels of an AVX-512 plan in fast mode. BF16 is multiplied by
 // tiles for every number of rows, since TDPBF16PS has an order of its own; I8 and
 // I4 for many, since sums of integers have none. Blocks of 32, as in Q8_0, gain
-// nothing by tiles: what follows each block takes longer than their products.
+// little by tiles: the float steps of a block take longer than its products.
 func amxPlan(p *Plan, fs features) {
 	if fs.has(featAVX5BF16) {
 		p.kernels[BF16] = &kernel{what: "AMX, bfloat16 activations", form: formBF16, per: 1,
