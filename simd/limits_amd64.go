@@ -2,10 +2,7 @@
 
 package simd
 
-import (
-	"github.com/llama-go/llama-go/simd/amx"
-	"github.com/llama-go/llama-go/simd/peak"
-)
+import "github.com/llama-go/llama-go/simd/peak"
 
 // unitLimits are the loops for these features. Names begin what kernels say of
 // themselves.
@@ -25,7 +22,7 @@ func unitLimits(fs features) []Limit {
 	if fs.has(featVNNI) {
 		add("VNNI", "Gop/s", peak.Bytes512)
 	}
-	if fs.has(featAMX) && amx.Enable() == nil {
+	if fs.has(featAMX) {
 		add(limitAMXPairs, "GF/s", peak.AMXPairs)
 		add(limitAMXBytes, "Gop/s", peak.AMXBytes)
 	}
