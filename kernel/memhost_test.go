@@ -22,7 +22,7 @@ type memHost struct {
 	say       func(prompt string) string
 	dieAfter  int // tokens until the resident dies, once; 0: never
 	opened    int
-	refuse    error    // of Open
+	refuse    error // of Open
 	sampling  rpc.Sampling
 	precision string   // of the last Open
 	quantize  string   // the same

@@ -131,7 +131,7 @@ func (p *Pool) Run(n int, f func(worker, chunk int)) error {
 		}
 	}
 	j.drain(0)
-	if napped := j.wait(); team {
+	if napped := j.wait(); p.size > 1 {
 		p.share.ended(napped)
 	}
 	if e := j.err.Load(); e != nil {

@@ -118,9 +118,37 @@ func TestShareRests(t *testing.T) {
 		}
 		at = s.until + shareWindow
 	}
-	s.judge(at+10*shareWindow, 0.5)
+	s.judge(at+restMemory, 0.5)
 	if s.rest != firstRest {
 		t.Errorf("long after a rest it rests %v, want %v", s.rest, firstRest)
+	}
+}
+
+// After a long pause the work goes on alone where it was alone before, but not
+// for ever, and a short pause is none.
+func TestShareRemembersRests(t *testing.T) {
+	for _, c := range []struct {
+		name                string
+		rest, pause, judged time.Duration // judged: before now
+		team                bool
+	}{
+		{"no rest before", 0, time.Second, time.Second, true},
+		{"a long pause", firstRest, 2 * firstRest, time.Second, false},
+		{"a short pause", firstRest, firstRest / 2, time.Second, true},
+		{"long ago", firstRest, 2 * firstRest, 2 * restMemory, true},
+	} {
+		at := now() + time.Hour // now counts from the start of the process
+		s := share{rest: c.rest, last: now() - c.pause, judged: now() - c.judged, until: now() - c.pause}
+		if got := s.team(2); got != c.team {
+			t.Errorf("%s: team is %v", c.name, got)
+		}
+		if !c.team && (s.until <= now() || s.until > at) {
+			t.Errorf("%s: it rests until %v, now is %v", c.name, s.until, now())
+		}
+	}
+	s := share{rest: firstRest}
+	if s.judge(time.Second, 1); s.rest != 0 {
+		t.Error("a good share does not forget the rest")
 	}
 }
 

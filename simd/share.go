@@ -11,11 +11,13 @@ import "time"
 // member, unless others run. The system counts the time of running threads by
 // its ticks, some milliseconds, so a window must be long beside them.
 type share struct {
-	begin, cpu time.Duration // of the window that is measured
+	open       bool          // a window is measured
+	begin, cpu time.Duration // of the window
 	last       time.Duration // the end of the last region
 	napped     time.Duration // in the window
 	until      time.Duration // the caller works alone
-	rest       time.Duration // how long that was
+	rest       time.Duration // how long that is, or was the last time; 0: the team had its share
+	judged     time.Duration // when that was found
 }
 
 const (
@@ -24,6 +26,7 @@ const (
 	enoughShare = 0.85
 	firstRest   = 2 * shareWindow
 	longestRest = 32 * shareWindow // a window in between costs 1 %
+	restMemory  = 5 * time.Second  // who took a processor is taken to be there still
 )
 
 // clock is where now counts from.
@@ -32,42 +35,49 @@ var clock = time.Now()
 // now is a cheap monotonic clock.
 func now() time.Duration { return time.Since(clock) }
 
-// team tells whether the next region is for all.
+// team tells whether the next region is for all. Work that begins after a pause
+// begins with a rest where the work before it met a neighbour a short while ago.
 func (s *share) team(size int) bool {
 	t := now()
 	if t < s.until {
+		s.open = false
 		return false
 	}
-	elapsed := t - s.begin
-	paused := t-s.last > shareGap // the workers may have gone to sleep
-	if elapsed < shareWindow && !paused {
-		return true
+	pause := t - s.last
+	if s.rest > 0 && pause > s.rest && t-s.judged < restMemory {
+		s.open, s.until = false, t+s.rest
+		return false
 	}
-	cpu := processTime()
-	if !paused && cpu > 0 {
-		s.judge(t, float64(cpu-s.cpu+s.napped)/float64(elapsed)/float64(size))
+	if s.open && pause <= shareGap { // else the workers may have gone to sleep
+		elapsed := t - s.begin
+		if elapsed < shareWindow {
+			return true
+		}
+		if cpu := processTime(); cpu > 0 {
+			s.judge(t, float64(cpu-s.cpu+s.napped)/float64(elapsed)/float64(size))
+		}
 	}
-	s.begin, s.cpu, s.napped = t, cpu, 0
+	s.open, s.begin, s.cpu, s.napped = true, t, processTime(), 0
 	return t >= s.until
 }
 
-// ended tells of a region that the team has worked on, and how long the caller
-// slept in it.
+// ended tells of a region's end, and how long the caller slept in it.
 func (s *share) ended(napped time.Duration) {
 	s.last = now()
 	s.napped += napped
 }
 
-// judge begins a rest when the share of a window is too small: twice as long as
-// the last one if that has just ended.
+// judge begins a rest when the share of a window is too small, twice as long as
+// the last one if that was a short while ago.
 func (s *share) judge(t time.Duration, share float64) {
 	if share >= enoughShare {
+		s.rest = 0
 		return
 	}
-	if s.rest > 0 && t-s.until < 2*shareWindow {
+	if s.rest > 0 && t-s.judged < restMemory {
 		s.rest = min(2*s.rest, longestRest)
 	} else {
 		s.rest = firstRest
 	}
-	s.until = t + s.rest
+	s.judged, s.until = t, t+s.rest
 }
