@@ -18,9 +18,8 @@ import (
 )
 
 // unitLogits asks a child process of TestUnitsAgree for the logits that its unit
-// computes; where it is "neon", of models whose weights package neon has tiles for,
-// and where it is "mull", in fast mode alone, whose tiles differ without dot
-// products.
+// computes; where it is "neon", of shorter texts, and where it is "mull", in fast
+// mode alone, whose tiles differ without dot products.
 const unitLogits = "LLAMA_GO_TEST_UNIT_LOGITS"
 
 // AVX2 and AVX-512 give the same logits, bit for bit: in exact mode, and in fast
@@ -90,9 +89,6 @@ func printLogits(t *testing.T) {
 			report(fmt.Sprintf("%s %v", c.Name, mode), openIn(t, mode, c.Config.Config, c.source(), 2), ids)
 		}
 		for _, quantize := range []engine.Quantize{engine.Int8, engine.Int4} {
-			if neon {
-				break
-			}
 			c := tinyCases(t)[0]
 			b, err := cpu.Open(context.Background(), c.Config.Config, c.source(),
 				engine.BackendOptions{Precision: mode, Threads: 2, Quantize: quantize}, nil)

@@ -40,6 +40,7 @@ func main() {
 	write("loops", neonPeakLoops())
 	write("tiles", neonTiles())
 	write("kquants", neonKQuants())
+	write("own", neonOwn())
 	write("vectors", neonVectors())
 	write("tiles", amxTiles())
 	write("kquants", kquants512())

@@ -29,8 +29,8 @@ var three = map[string]uint32{
 	"fadd 4s": 0x4e20d400, "fdiv 4s": 0x6e20fc00, "fmax 4s": 0x4e20f400, "fmaxnm 4s": 0x4e20c400,
 	"fmin 4s": 0x4ea0f400, "fminnm 4s": 0x4ea0c400, "fmla 4s": 0x4e20cc00, "fmls 4s": 0x4ea0cc00,
 	"fmul 4s": 0x6e20dc00, "fsub 4s": 0x4ea0d400, "mul 4s": 0x4ea09c00, "orr 16b": 0x4ea01c00, "smax 4s": 0x4ea06400,
-	"sub 4s": 0x6ea08400, "uzp1 4s": 0x4e801800, "uzp2 4s": 0x4e805800,
-	"zip1 4s": 0x4e803800, "zip2 4s": 0x4e807800,
+	"sub 4s": 0x6ea08400, "trn1 4s": 0x4e802800, "trn2 4s": 0x4e806800, "uzp1 4s": 0x4e801800, "uzp2 4s": 0x4e805800,
+	"zip1 4s": 0x4e803800, "zip2 4s": 0x4e807800, "zip1 2d": 0x4ec03800, "zip2 2d": 0x4ec07800,
 }
 
 // op is d = n op m.

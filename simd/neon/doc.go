@@ -2,7 +2,7 @@
 // of weights, and kernels on one row of activations. They compute what those of
 // package avx512 do, in the same order and with the same bits. Every arm64
 // processor has what they need but for two kinds: the Int8 tiles need SDOT
-// (FEAT_DotProd), MixedQ8_0 needs USDOT (FEAT_I8MM); the Mull tiles stand in for
+// (FEAT_DotProd), the Mixed ones need USDOT (FEAT_I8MM); the Mull tiles stand in for
 // them.
 //
 // SMMLA is not used. From these panels it wants its weights interleaved on the

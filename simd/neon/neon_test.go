@@ -6,9 +6,11 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/klauspost/cpuid/v2"
 
+	"github.com/llama-go/llama-go/simd/pure"
 	"github.com/llama-go/llama-go/simd/reftest"
 )
 
@@ -38,6 +40,10 @@ func tiles() []reftest.Tile {
 		{Kind: reftest.ExactQ4_K, Run: ExactQ4_K.Run},
 		{Kind: reftest.ExactQ5_K, Run: ExactQ5_K.Run},
 		{Kind: reftest.ExactQ6_K, Run: ExactQ6_K.Run},
+		{Kind: reftest.ExactI8, Run: ExactI8.Run},
+		{Kind: reftest.ExactI4, Run: ExactI4.Run},
+		{Kind: mull(reftest.Int8I8), Run: MullI8.Run},
+		{Kind: mull(reftest.Int8I4), Run: MullI4.Run},
 		{Kind: mull(reftest.Int8Q8_0), Run: MullQ8_0.Run},
 		{Kind: mull(reftest.Int8Q4_0), Run: MullQ4_0.Run},
 		{Kind: mull(reftest.Int8Q4_1), Run: MullQ4_1.Run},
@@ -49,6 +55,8 @@ func tiles() []reftest.Tile {
 	}
 	if cpuid.CPU.Supports(cpuid.ASIMDDP) {
 		all = append(all,
+			reftest.Tile{Kind: reftest.Int8I8, Run: Int8I8.Run},
+			reftest.Tile{Kind: reftest.Int8I4, Run: Int8I4.Run},
 			reftest.Tile{Kind: reftest.Int8Q8_0, Run: Int8Q8_0.Run},
 			reftest.Tile{Kind: reftest.Int8Q4_0, Run: Int8Q4_0.Run},
 			reftest.Tile{Kind: reftest.Int8Q4_1, Run: Int8Q4_1.Run},
@@ -59,9 +67,9 @@ func tiles() []reftest.Tile {
 			reftest.Tile{Kind: reftest.Int8Q6_K, Run: Int8Q6_K.Run})
 	}
 	if cpuid.CPU.Supports(cpuid.I8MM) {
-		mixed := reftest.Int8Q8_0
-		mixed.Name = "MixedQ8_0"
-		all = append(all, reftest.Tile{Kind: mixed, Run: MixedQ8_0.Run})
+		mixed, own := reftest.Int8Q8_0, reftest.Int8I8
+		mixed.Name, own.Name = "MixedQ8_0", "MixedI8"
+		all = append(all, reftest.Tile{Kind: mixed, Run: MixedQ8_0.Run}, reftest.Tile{Kind: own, Run: MixedI8.Run})
 	}
 	return all
 }
@@ -105,4 +113,14 @@ func TestVectors(t *testing.T) {
 		ToF16: ToF16, Prefetch: Prefetch,
 	}
 	v.Test(t)
+}
+
+func TestOwnVectors(t *testing.T) {
+	need(t)
+	v := reftest.OwnVectors{Hadamard: Hadamard, QuantizeOwn: QuantizeOwn,
+		SumFit: func(fit *pure.Fit, w []float32, d, m, factor float32) {
+			SumFit((*[5]float32)(unsafe.Pointer(fit)), w, &[3]float32{d, m, factor})
+		}}
+	t.Run("Bits", v.Test)
+	t.Run("NoNumber", v.NoNumber)
 }
