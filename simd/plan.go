@@ -18,6 +18,7 @@ type kernel struct {
 	// asks for what lies ahead bytes after them.
 	wide func(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate, next, ahead int)
 	any  bool // wide takes any number of rows
+	lone bool // but not one: its chain keeps up with memory, which two panels read as two streams
 	// tiles, unless nil, is run of as many of the first rows as it is for, with all
 	// panels; it returns their number, and run computes the others, with the same
 	// bits.
@@ -32,7 +33,9 @@ const fewRows = 32
 const wideRows = 3
 
 // takesWide tells whether rows rows are for wide.
-func (k *kernel) takesWide(rows int) bool { return k.wide != nil && (rows <= wideRows || k.any) }
+func (k *kernel) takesWide(rows int) bool {
+	return k.wide != nil && (rows <= wideRows || k.any) && (rows > 1 || !k.lone)
+}
 
 // panels is run of several panels, next bytes apart, whose results follow one
 // another in c. ahead is where the panels lie that are read after these.

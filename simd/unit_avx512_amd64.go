@@ -40,9 +40,9 @@ func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
 	const turned, own = "FMA, turned float32 activations", "VNNI, turned int8 activations in groups of 256"
 	p := &Plan{Fast: fast}
 	p.kernels = [numTypes]*kernel{
-		F32:  {what: fma, per: 1, run: avx512.F32.Run, wide: avx512.F32Wide.Run, any: true},
-		F16:  {what: fma, per: 1, run: avx512.F16.Run, wide: avx512.F16Wide.Run, any: true},
-		BF16: {what: fma, per: 1, run: avx512.BF16.Run, wide: avx512.BF16Wide.Run},
+		F32:  {what: fma, per: 1, run: avx512.F32.Run, wide: avx512.F32Wide.Run, any: true, lone: true},
+		F16:  {what: fma, per: 1, run: avx512.F16.Run, wide: avx512.F16Wide.Run, any: true, lone: true},
+		BF16: {what: fma, per: 1, run: avx512.BF16.Run, wide: avx512.BF16Wide.Run, lone: true},
 		Q8_0: {what: fma, per: 32, run: avx512.ExactQ8_0.Run, wide: avx512.ExactQ8_0Wide.Run},
 		Q4_0: {what: fma, per: 32, run: avx512.ExactQ4_0.Run, wide: avx512.ExactQ4_0Wide.Run},
 		Q4_1: {what: fma, per: 32, run: avx512.ExactQ4_1.Run, wide: avx512.ExactQ4_1Wide.Run},
@@ -54,7 +54,7 @@ func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
 		I8:   {what: turned, form: formTurned, per: pure.OwnBlock, run: avx512.ExactI8.Run, wide: avx512.ExactI8Wide.Run},
 		I4:   {what: turned, form: formTurned, per: pure.OwnBlock, run: avx512.ExactI4.Run, wide: avx512.ExactI4Wide.Run},
 	}
-	p.kv = p.kernels[F32]
+	p.kv = &kernel{what: fma, per: 1, run: avx512.F32.Run, wide: avx512.F32Wide.Run, any: true}
 	if !fast {
 		return p
 	}
