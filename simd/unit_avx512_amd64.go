@@ -8,6 +8,7 @@ import (
 
 	"github.com/klauspost/cpuid/v2"
 
+	"github.com/llama-go/llama-go/simd/avx2"
 	"github.com/llama-go/llama-go/simd/avx512"
 	"github.com/llama-go/llama-go/simd/peak"
 	"github.com/llama-go/llama-go/simd/pure"
@@ -33,6 +34,21 @@ func avx512Unit(fs features, vendor cpuid.Vendor) *unit {
 	}
 }
 
+// decodeRows is from how many rows on decoding a panel once for all pays.
+const decodeRows = 24
+
+// sharing runs tiles; for many rows it decodes by d, which has their bits, and
+// multiplies panels of float32.
+func sharing(tiles *avx512.Tiles, d *avx2.Decoded) func(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate int) {
+	return func(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate int) {
+		if rows < decodeRows {
+			tiles.Run(rows, n, x, w, c, lda, ldc, accumulate)
+		} else {
+			d.RunBy(avx512.F32.Run, rows, n, x, w, c, lda, ldc, accumulate)
+		}
+	}
+}
+
 // avx512Plan chooses tiles. VDPBF16PS is used on AMD alone: elsewhere it is half
 // as fast as widening and FMA. AMX is used on Intel alone, where it was measured.
 func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
@@ -43,16 +59,16 @@ func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
 		F32:  {what: fma, per: 1, run: avx512.F32.Run, wide: avx512.F32Wide.Run, any: true, lone: true},
 		F16:  {what: fma, per: 1, run: avx512.F16.Run, wide: avx512.F16Wide.Run, any: true, lone: true},
 		BF16: {what: fma, per: 1, run: avx512.BF16.Run, wide: avx512.BF16Wide.Run, lone: true},
-		Q8_0: {what: fma, per: 32, run: avx512.ExactQ8_0.Run, wide: avx512.ExactQ8_0Wide.Run},
-		Q4_0: {what: fma, per: 32, run: avx512.ExactQ4_0.Run, wide: avx512.ExactQ4_0Wide.Run},
-		Q4_1: {what: fma, per: 32, run: avx512.ExactQ4_1.Run, wide: avx512.ExactQ4_1Wide.Run},
-		Q5_0: {what: fma, per: 32, run: avx512.ExactQ5_0.Run, wide: avx512.ExactQ5_0Wide.Run},
-		Q5_1: {what: fma, per: 32, run: avx512.ExactQ5_1.Run, wide: avx512.ExactQ5_1Wide.Run},
-		Q4_K: {what: fma, per: 256, run: avx512.ExactQ4_K.Run, wide: avx512.ExactQ4_KWide.Run},
-		Q5_K: {what: fma, per: 256, run: avx512.ExactQ5_K.Run, wide: avx512.ExactQ5_KWide.Run},
-		Q6_K: {what: fma, per: 256, run: avx512.ExactQ6_K.Run, wide: avx512.ExactQ6_KWide.Run},
-		I8:   {what: turned, form: formTurned, per: pure.OwnBlock, run: avx512.ExactI8.Run, wide: avx512.ExactI8Wide.Run},
-		I4:   {what: turned, form: formTurned, per: pure.OwnBlock, run: avx512.ExactI4.Run, wide: avx512.ExactI4Wide.Run},
+		Q8_0: {what: fma, per: 32, run: sharing(&avx512.ExactQ8_0, &avx2.ExactQ8_0), wide: avx512.ExactQ8_0Wide.Run},
+		Q4_0: {what: fma, per: 32, run: sharing(&avx512.ExactQ4_0, &avx2.ExactQ4_0), wide: avx512.ExactQ4_0Wide.Run},
+		Q4_1: {what: fma, per: 32, run: sharing(&avx512.ExactQ4_1, &avx2.ExactQ4_1), wide: avx512.ExactQ4_1Wide.Run},
+		Q5_0: {what: fma, per: 32, run: sharing(&avx512.ExactQ5_0, &avx2.ExactQ5_0), wide: avx512.ExactQ5_0Wide.Run},
+		Q5_1: {what: fma, per: 32, run: sharing(&avx512.ExactQ5_1, &avx2.ExactQ5_1), wide: avx512.ExactQ5_1Wide.Run},
+		Q4_K: {what: fma, per: 256, run: sharing(&avx512.ExactQ4_K, &avx2.ExactQ4_K), wide: avx512.ExactQ4_KWide.Run},
+		Q5_K: {what: fma, per: 256, run: sharing(&avx512.ExactQ5_K, &avx2.ExactQ5_K), wide: avx512.ExactQ5_KWide.Run},
+		Q6_K: {what: fma, per: 256, run: sharing(&avx512.ExactQ6_K, &avx2.ExactQ6_K), wide: avx512.ExactQ6_KWide.Run},
+		I8:   {what: turned, form: formTurned, per: pure.OwnBlock, run: sharing(&avx512.ExactI8, &avx2.ExactI8), wide: avx512.ExactI8Wide.Run},
+		I4:   {what: turned, form: formTurned, per: pure.OwnBlock, run: sharing(&avx512.ExactI4, &avx2.ExactI4), wide: avx512.ExactI4Wide.Run},
 	}
 	p.kv = &kernel{what: fma, per: 1, run: avx512.F32.Run, wide: avx512.F32Wide.Run, any: true}
 	if !fast {

@@ -31,12 +31,18 @@ func (d *Decoded) Run(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate 
 		d.tiles.Run(rows, n, x, w, c, lda, ldc, accumulate)
 		return
 	}
+	d.RunBy(F32.Run, rows, n, x, w, c, lda, ldc, accumulate)
+}
+
+// RunBy decodes for f32, the Run of tiles of float32.
+func (d *Decoded) RunBy(f32 func(rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate int),
+	rows, n int, x, w, c unsafe.Pointer, lda, ldc, accumulate int) {
 	scratch := decodePool.Get().(*decodeScratch)
 	defer decodePool.Put(scratch)
 	for {
 		blocks := min(n, decodeStep/d.per)
 		d.decode(blocks, w, unsafe.Pointer(scratch))
-		F32.Run(rows, d.per*blocks, x, unsafe.Pointer(scratch), c, lda, ldc, accumulate)
+		f32(rows, d.per*blocks, x, unsafe.Pointer(scratch), c, lda, ldc, accumulate)
 		if n -= blocks; n == 0 {
 			return
 		}
