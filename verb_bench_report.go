@@ -86,7 +86,7 @@ func (r *benchReport) look(loadFile, pagesFile string) {
 	if text, err := os.ReadFile(loadFile); err == nil {
 		var load float64
 		if _, err := fmt.Sscan(string(text), &load); err == nil && load >= 0.5 {
-			r.note("%.1f other threads were busy over the last minute: figures are lower and spread", load)
+			r.note("the load average was %.1f at the start: if other programs still run, figures are lower and spread", load)
 		}
 	}
 	if text, err := os.ReadFile(pagesFile); err == nil && strings.Contains(string(text), "[never]") {
