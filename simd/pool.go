@@ -19,6 +19,9 @@ const (
 	looks      = 16 // between two looks at the clock
 )
 
+// A busy goroutine of a team steps aside for others once in turnEvery.
+const turnEvery = time.Millisecond
+
 // How Run waits for chunks that others hold: it looks for napAfter, which is
 // longer than most chunks take, and then naps between looks. A worker that the
 // system has stopped may need this very processor.
@@ -42,6 +45,7 @@ type Pool struct {
 	workers []*worker
 	done    sync.WaitGroup
 	share   share
+	turns   []turn // one for each goroutine
 }
 
 // job is one region.
@@ -82,7 +86,7 @@ func NewPool(size int) *Pool {
 	if size <= 0 {
 		size = runtime.GOMAXPROCS(0)
 	}
-	p := &Pool{size: size}
+	p := &Pool{size: size, turns: make([]turn, size)}
 	for id := 1; id < size; id++ {
 		w := &worker{wake: make(chan struct{}, 1)}
 		p.workers = append(p.workers, w)
@@ -96,7 +100,7 @@ func NewPool(size int) *Pool {
 				if j == nil {
 					return
 				}
-				j.drain(id)
+				j.drain(id, &p.turns[id])
 				last = j
 			}
 		})
@@ -130,7 +134,7 @@ func (p *Pool) Run(n int, f func(worker, chunk int)) error {
 			}
 		}
 	}
-	j.drain(0)
+	j.drain(0, &p.turns[0])
 	if napped := j.wait(); p.size > 1 {
 		p.share.ended(napped)
 	}
@@ -209,9 +213,9 @@ func (j *job) wait() (napped time.Duration) {
 }
 
 // drain works on chunks until none is left to claim, its own first.
-func (j *job) drain(worker int) {
+func (j *job) drain(worker int, t *turn) {
 	for {
-		err := safe.Call(func() error { j.claim(worker); return nil })
+		err := safe.Call(func() error { j.claim(worker, t); return nil })
 		if err == nil {
 			return
 		}
@@ -221,7 +225,7 @@ func (j *job) drain(worker int) {
 }
 
 // claim is drain until a chunk panics.
-func (j *job) claim(worker int) {
+func (j *job) claim(worker int, t *turn) {
 	for i := range j.runs {
 		r := &j.runs[(worker+i)%len(j.runs)]
 		for {
@@ -233,6 +237,26 @@ func (j *job) claim(worker int) {
 				j.f(worker, int(c))
 			}
 			j.left.Add(-1)
+			t.ended()
 		}
+	}
+}
+
+// turn is how long a goroutine has worked without a pause. The runtime would
+// interrupt it after 10 ms at the earliest. It fills a cache line.
+type turn struct {
+	chunks int
+	since  time.Duration
+	_      [48]byte
+}
+
+// ended tells of a chunk's end.
+func (t *turn) ended() {
+	if t.chunks++; t.chunks%looks != 0 {
+		return
+	}
+	if at := now(); at-t.since > turnEvery {
+		runtime.Gosched()
+		t.since = at
 	}
 }
