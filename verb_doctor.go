@@ -10,6 +10,7 @@ import (
 	"github.com/llama-go/llama-go/internal/units"
 	"github.com/llama-go/llama-go/kernel"
 	"github.com/llama-go/llama-go/kernelspec"
+	"github.com/llama-go/llama-go/simd"
 )
 
 func doctorVerb() cli.Verb {
@@ -18,7 +19,7 @@ func doctorVerb() cli.Verb {
 		Setup: func(*flag.FlagSet) func(context.Context, *cli.Env, []string) error {
 			return func(ctx context.Context, env *cli.Env, _ []string) error {
 				report := kernelspec.Doctor(ctx, kernelspec.DoctorOptions{
-					Version: buildVersion(), AvailableMemory: engine.AvailableMemory, Residents: residentLines,
+					Version: buildVersion(), Compute: compute(), AvailableMemory: engine.AvailableMemory, Residents: residentLines,
 				})
 				fmt.Fprint(env.Stdout, report)
 				if report.Failed() {
@@ -28,6 +29,16 @@ func doctorVerb() cli.Verb {
 			}
 		},
 	}
+}
+
+// compute says what the engine would compute with in this environment.
+func compute() []string {
+	lines := []string{simd.Describe()}
+	for _, mode := range []engine.Precision{engine.Fast, engine.Exact} {
+		what := simd.NewPlan(mode == engine.Fast).Describe()
+		lines = append(lines, string(mode)+": "+what)
+	}
+	return lines
 }
 
 // residentLines describes each resident in a line.

@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/klauspost/cpuid/v2"
 
 	"github.com/llama-go/llama-go/internal/store"
 	"github.com/llama-go/llama-go/internal/units"
@@ -71,6 +70,8 @@ func (r Report) String() string {
 // DoctorOptions bring what this package may not import.
 type DoctorOptions struct {
 	Version string
+	// Compute says which unit multiplies which weights, and why, in lines.
+	Compute []string
 	// AvailableMemory is what a process may still take in bytes, control groups
 	// counted; nil or false: not known.
 	AvailableMemory func() (int64, bool)
@@ -82,7 +83,7 @@ type DoctorOptions struct {
 func Doctor(ctx context.Context, opt DoctorOptions) Report {
 	r := Report{
 		checkProgram(opt.Version),
-		checkCPU(),
+		checkCPU(opt.Compute),
 		checkMemory(opt.AvailableMemory),
 		checkKernelspec(),
 	}
@@ -98,29 +99,14 @@ func checkProgram(version string) Check {
 	return Check{"llama-go", OK, fmt.Sprintf("%s, %s %s/%s\n%s", version, runtime.Version(), runtime.GOOS, runtime.GOARCH, exe), ""}
 }
 
-func checkCPU() Check {
-	var have []string
-	for _, f := range []struct {
-		id   cpuid.FeatureID
-		name string
-	}{
-		{cpuid.AVX2, "AVX2"}, {cpuid.FMA3, "FMA"}, {cpuid.AVX512F, "AVX-512"}, {cpuid.AVX512VNNI, "AVX-512 VNNI"},
-		{cpuid.AVX512BF16, "AVX-512 BF16"}, {cpuid.AMXINT8, "AMX int8"}, {cpuid.AMXBF16, "AMX bf16"}, {cpuid.ASIMD, "NEON"},
-	} {
-		if cpuid.CPU.Supports(f.id) {
-			have = append(have, f.name)
-		}
-	}
-	name := cpuid.CPU.BrandName
-	if name == "" {
-		name = runtime.GOARCH
-	}
-	detail := fmt.Sprintf("%s, %d threads to use", name, runtime.GOMAXPROCS(0))
+// checkCPU tells what computes, a line for each of lines.
+func checkCPU(lines []string) Check {
+	detail := fmt.Sprintf("%d threads to use", runtime.GOMAXPROCS(0))
 	if t := os.Getenv("LLAMA_GO_THREADS"); t != "" {
 		detail += ", LLAMA_GO_THREADS=" + t
 	}
-	if len(have) > 0 {
-		detail += "\n" + strings.Join(have, ", ")
+	for _, l := range lines {
+		detail += "\n" + l
 	}
 	return Check{"cpu", OK, detail, ""}
 }

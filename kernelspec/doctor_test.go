@@ -24,6 +24,7 @@ func TestDoctor(t *testing.T) {
 	dir := home(t)
 	t.Setenv("LLAMA_GO_PYTHON", filepath.Join(dir, "nopython"))
 	opt := DoctorOptions{
+		Compute:         []string{"a processor: a unit"},
 		Version:         "1.2.3",
 		AvailableMemory: func() (int64, bool) { return 3 << 30, true },
 		Residents:       func(context.Context) ([]string, error) { return []string{"process 7, 2 models"}, nil },
@@ -34,7 +35,7 @@ func TestDoctor(t *testing.T) {
 		detail string
 	}{
 		"llama-go":   {OK, "1.2.3"},
-		"cpu":        {OK, "threads to use"},
+		"cpu":        {OK, "a processor: a unit"},
 		"memory":     {OK, "3.22 GB"},
 		"kernelspec": {Warn, "no llama-go kernel"},
 		"python":     {Warn, "does not run"},
