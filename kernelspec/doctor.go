@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-
 	"github.com/llama-go/llama-go/internal/store"
 	"github.com/llama-go/llama-go/internal/units"
 )
