@@ -15,6 +15,7 @@ type share struct {
 	begin, cpu time.Duration // of the window
 	last       time.Duration // the end of the last region
 	napped     time.Duration // in the window
+	paused     time.Duration // in the window, between regions
 	until      time.Duration // the caller works alone
 	rest       time.Duration // how long that is, or was the last time; 0: the team had its share
 	judged     time.Duration // when that was found
@@ -22,7 +23,7 @@ type share struct {
 
 const (
 	shareWindow = 50 * time.Millisecond
-	shareGap    = time.Millisecond / 2 // a longer pause between regions ends a window
+	shareGap    = 5 * time.Millisecond // a longer pause between regions ends a window
 	enoughShare = 0.85
 	firstRest   = 2 * shareWindow
 	longestRest = 32 * shareWindow // a window in between costs 1 %
@@ -48,8 +49,9 @@ func (s *share) team(size int) bool {
 		s.open, s.until = false, t+s.rest
 		return false
 	}
-	if s.open && pause <= shareGap { // else the workers may have gone to sleep
-		elapsed := t - s.begin
+	if s.open && pause <= shareGap {
+		s.paused += pause
+		elapsed := t - s.begin - s.paused // what the process does in pauses counts for it
 		if elapsed < shareWindow {
 			return true
 		}
@@ -57,7 +59,7 @@ func (s *share) team(size int) bool {
 			s.judge(t, float64(cpu-s.cpu+s.napped)/float64(elapsed)/float64(size))
 		}
 	}
-	s.open, s.begin, s.cpu, s.napped = true, t, processTime(), 0
+	s.open, s.begin, s.cpu, s.napped, s.paused = true, t, processTime(), 0, 0
 	return t >= s.until
 }
 
