@@ -23,6 +23,36 @@ const (
 	numForms
 )
 
+// converters are what a unit makes forms of activations with; bf16 is nil where no
+// kernel takes that form.
+type converters struct {
+	bias, halves func(dst []byte, src []float32, bias int)
+	sum, own     func(dst []byte, src []float32)
+	bf16         func(dst []uint16, src []float32)
+}
+
+// to makes a form of whole blocks.
+func (c converters) to(f form, dst []byte, src []float32) {
+	switch {
+	case f == formBF16 && c.bf16 != nil:
+		c.bf16(as[uint16](dst), src)
+	case f == formBias128:
+		c.bias(dst, src, -128)
+	case f == formBias8:
+		c.bias(dst, src, -8)
+	case f == formBias16:
+		c.bias(dst, src, -16)
+	case f == formHalves32:
+		c.halves(dst, src, -32)
+	case f == formSum:
+		c.sum(dst, src)
+	case f == formOwn:
+		c.own(dst, src)
+	default:
+		panic(fmt.Sprintf("simd: no conversion to form %d", f))
+	}
+}
+
 // Rows are activations, one row for each position, as float32 and in the other
 // forms that the products of these rows want. A form is made once for all
 // products.
@@ -126,13 +156,13 @@ func (r *Rows) Convert(t, lo, hi int) {
 		dst := f.data[t*f.stride:][:f.stride]
 		switch form(i) {
 		case formOwn:
-			active.convert(formOwn, dst[:ownActBytes(r.Width)], padded)
+			active.convert.to(formOwn, dst[:ownActBytes(r.Width)], padded)
 		case formBF16:
 			hi := roundUp(hi, 16)
-			active.convert(form(i), dst[2*lo:2*hi], r.F32[t*r.Stride:][lo:hi])
+			active.convert.to(form(i), dst[2*lo:2*hi], r.F32[t*r.Stride:][lo:hi])
 		default:
 			block := form(i).blockBytes()
-			active.convert(form(i), dst[lo/32*block:hi/32*block], r.F32[t*r.Stride:][lo:hi])
+			active.convert.to(form(i), dst[lo/32*block:hi/32*block], r.F32[t*r.Stride:][lo:hi])
 		}
 	}
 }

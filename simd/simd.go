@@ -83,7 +83,7 @@ type unit struct {
 	turn     func(dst, src []float32)                               // Hadamard of a copy; whole blocks
 	sumFit   func(fit *pure.Fit, w []float32, d, m, factor float32) // SumFit
 	plan     func(fast bool) *Plan                                  // nil: all products are dots
-	convert  func(f form, dst []byte, src []float32)                // what Rows.Convert does
+	convert  converters                                             // what Rows.Convert calls
 	toF16    func(dst []uint16, src []float32)                      // rounds, for attention
 	prefetch func(p []byte)                                         // asks for what attention reads next
 	read     func(p []byte)                                         // loads and forgets; nil: readWords

@@ -3,7 +3,6 @@
 package simd
 
 import (
-	"fmt"
 	"unsafe"
 
 	"github.com/llama-go/llama-go/simd/neon"
@@ -27,7 +26,7 @@ func chooseUnit(fs features) *unit {
 			neon.SumFit((*[5]float32)(unsafe.Pointer(fit)), w, &[3]float32{d, m, factor})
 		},
 		plan:     func(fast bool) *Plan { return neonPlan(fs, fast) },
-		convert:  neonConvert,
+		convert:  converters{bias: neon.QuantizeBias, halves: neon.QuantizeHalves, sum: neon.QuantizeSum, own: neon.QuantizeOwn},
 		toF16:    neon.ToF16,
 		prefetch: neon.Prefetch,
 		read:     peak.ReadNEON,
@@ -85,24 +84,4 @@ func neonPlan(fs features, fast bool) *Plan {
 		p.kernels[I8] = &kernel{what: "USDOT" + own, form: formOwn, per: pure.OwnBlock, run: neon.MixedI8.Run}
 	}
 	return p
-}
-
-// neonConvert makes a form of whole blocks.
-func neonConvert(f form, dst []byte, src []float32) {
-	switch f {
-	case formBias128:
-		neon.QuantizeBias(dst, src, -128)
-	case formBias8:
-		neon.QuantizeBias(dst, src, -8)
-	case formBias16:
-		neon.QuantizeBias(dst, src, -16)
-	case formHalves32:
-		neon.QuantizeHalves(dst, src, -32)
-	case formSum:
-		neon.QuantizeSum(dst, src)
-	case formOwn:
-		neon.QuantizeOwn(dst, src)
-	default:
-		panic(fmt.Sprintf("simd: no conversion to form %d", f))
-	}
 }

@@ -3,7 +3,6 @@
 package simd
 
 import (
-	"fmt"
 	"unsafe"
 
 	"github.com/llama-go/llama-go/simd/avx2"
@@ -24,7 +23,7 @@ func avx2Unit() *unit {
 			avx2.SumFit((*[5]float32)(unsafe.Pointer(fit)), w, &[3]float32{d, m, factor})
 		},
 		plan:     avx2Plan,
-		convert:  avx2Convert,
+		convert:  converters{bias: avx2.QuantizeBias, halves: avx2.QuantizeHalves, sum: avx2.QuantizeSum, own: avx2.QuantizeOwn},
 		toF16:    avx2.ToF16,
 		prefetch: avx2.Prefetch,
 		read:     peak.Read256,
@@ -68,24 +67,4 @@ func avx2Plan(fast bool) *Plan {
 	p.kernels[I8] = &kernel{what: own, form: formOwn, per: pure.OwnBlock, run: avx2.Int8I8.Run}
 	p.kernels[I4] = &kernel{what: own, form: formOwn, per: pure.OwnBlock, run: avx2.Int8I4.Run}
 	return p
-}
-
-// avx2Convert makes a form of whole blocks.
-func avx2Convert(f form, dst []byte, src []float32) {
-	switch f {
-	case formBias128:
-		avx2.QuantizeBias(dst, src, -128)
-	case formBias8:
-		avx2.QuantizeBias(dst, src, -8)
-	case formBias16:
-		avx2.QuantizeBias(dst, src, -16)
-	case formHalves32:
-		avx2.QuantizeHalves(dst, src, -32)
-	case formSum:
-		avx2.QuantizeSum(dst, src)
-	case formOwn:
-		avx2.QuantizeOwn(dst, src)
-	default:
-		panic(fmt.Sprintf("simd: no conversion to form %d", f))
-	}
 }

@@ -3,7 +3,6 @@
 package simd
 
 import (
-	"fmt"
 	"unsafe"
 
 	"github.com/klauspost/cpuid/v2"
@@ -26,8 +25,9 @@ func avx512Unit(fs features, vendor cpuid.Vendor) *unit {
 		sumFit: func(fit *pure.Fit, w []float32, d, m, factor float32) {
 			avx512.SumFit((*[5]float32)(unsafe.Pointer(fit)), w, &[3]float32{d, m, factor})
 		},
-		plan:     func(fast bool) *Plan { return avx512Plan(fs, vendor, fast) },
-		convert:  avx512Convert,
+		plan: func(fast bool) *Plan { return avx512Plan(fs, vendor, fast) },
+		convert: converters{bias: avx512.QuantizeBias, halves: avx512.QuantizeHalves, sum: avx512.QuantizeSum, own: avx512.QuantizeOwn,
+			bf16: avx512.ToBF16},
 		toF16:    avx512.ToF16,
 		prefetch: avx512.Prefetch,
 		read:     peak.Read512,
@@ -101,26 +101,4 @@ func avx512Plan(fs features, vendor cpuid.Vendor, fast bool) *Plan {
 		p.kernels[BF16] = &kernel{what: pairs, form: formBF16, per: 1, run: avx512.BF16Pairs.Run}
 	}
 	return p
-}
-
-// avx512Convert makes a form of whole blocks.
-func avx512Convert(f form, dst []byte, src []float32) {
-	switch f {
-	case formBF16:
-		avx512.ToBF16(as[uint16](dst), src)
-	case formBias128:
-		avx512.QuantizeBias(dst, src, -128)
-	case formBias8:
-		avx512.QuantizeBias(dst, src, -8)
-	case formBias16:
-		avx512.QuantizeBias(dst, src, -16)
-	case formHalves32:
-		avx512.QuantizeHalves(dst, src, -32)
-	case formSum:
-		avx512.QuantizeSum(dst, src)
-	case formOwn:
-		avx512.QuantizeOwn(dst, src)
-	default:
-		panic(fmt.Sprintf("simd: no conversion to form %d", f))
-	}
 }
